@@ -1,0 +1,58 @@
+
+/*
+ * Copyright (C) the ngx_dataflow authors
+ *
+ * http: REST.  The only folder that knows ngx_http_request_t of plain
+ * requests: method and path to operation, body, response, health.
+ */
+
+
+#ifndef _DF_HTTP_H_INCLUDED_
+#define _DF_HTTP_H_INCLUDED_
+
+
+#include "query/query.h"
+#include <ngx_http.h>
+
+
+DF_HIDDEN_BEGIN
+
+
+typedef struct {
+    df_pg_conf_t       pg;
+    df_schema_conf_t   schema;
+    df_zone_t         *zone;
+} df_http_main_conf_t;
+
+typedef struct {
+    df_database_t     *database;        /* dataflow NAME */
+    df_model_t        *model;           /* never inherited */
+    df_rules_t         rules;
+    ngx_flag_t         health;          /* never inherited */
+    off_t              body_limit;      /* client_max_body_size */
+    ngx_str_t          path;            /* the location's, no final slash */
+} df_http_loc_conf_t;
+
+void *df_http_create_main_conf(ngx_conf_t *cf);
+char *df_http_init_main_conf(ngx_conf_t *cf, void *conf);
+void *df_http_create_loc_conf(ngx_conf_t *cf);
+char *df_http_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child);
+
+/* directives of http, server and location */
+char *df_http_conf_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *df_http_conf_database(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *df_http_conf_use(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *df_http_conf_model(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *df_http_conf_limit_rows(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *df_http_conf_expose(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *df_http_conf_health(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+
+
+DF_HIDDEN_END
+
+
+extern ngx_module_t  ngx_dataflow_module;
+extern ngx_module_t  ngx_dataflow_block_module;
+
+
+#endif /* _DF_HTTP_H_INCLUDED_ */

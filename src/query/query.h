@@ -1,0 +1,262 @@
+
+/*
+ * Copyright (C) the ngx_dataflow authors
+ *
+ * query: the road.  A request is built from what a channel was told, passes
+ * the gate, is compiled to SQL, executed, and its rows are encoded.  Every
+ * channel (REST, and later bulk, WebSocket, MCP, workflows) goes this way:
+ *
+ *     df_query_parse_…()  ->  df_query_admit()  ->  df_query_run()
+ *
+ * Nothing here knows of HTTP beyond the names of operations and formats.
+ */
+
+
+#ifndef _DF_QUERY_H_INCLUDED_
+#define _DF_QUERY_H_INCLUDED_
+
+
+#include "schema/schema.h"
+
+
+DF_HIDDEN_BEGIN
+
+
+/* operations */
+
+typedef enum {
+    DF_LIST = 0,
+    DF_GET,
+    DF_CREATE,
+    DF_UPDATE,
+    DF_REPLACE,
+    DF_DELETE,
+
+    DF_OPERATIONS
+} df_operation_t;
+
+/* by the names of dataflow_expose: list get create update replace delete;
+   the result is DF_OPERATIONS for an unknown name */
+df_operation_t df_query_operation(const ngx_str_t *name);
+extern const ngx_str_t df_operation_names[DF_OPERATIONS];
+
+#define DF_EXPOSE_ALL  ((1u << DF_OPERATIONS) - 1)
+
+
+/* filters: one tree, whatever spelling it came in */
+
+typedef struct df_operator_s   df_operator_t;
+typedef struct df_predicate_s  df_predicate_t;
+
+typedef enum {
+    DF_PREDICATE_AND = 0,
+    DF_PREDICATE_OR,
+    DF_PREDICATE_NOT,
+    DF_PREDICATE_COMPARE
+} df_predicate_kind_t;
+
+struct df_predicate_s {
+    df_predicate_kind_t    kind;
+    df_predicate_t        *children;    /* and, or: a list by next; not: one */
+    df_predicate_t        *next;
+
+    const df_field_t      *field;       /* compare: field operator operands */
+    ngx_str_t             *path;        /* of a json field: its steps */
+    ngx_uint_t             npath;
+    const df_operator_t   *op;
+    df_value_t            *operands;
+    ngx_uint_t             noperands;
+    df_json_kind_t         operand_kind;    /* json paths: what the operand
+                                               was written as */
+};
+
+#define DF_FILTER_MAX_DEPTH  32
+#define DF_FILTER_MAX_NODES  500
+#define DF_FILTER_MAX_LIST   10000
+
+
+/* sort, page */
+
+typedef struct {
+    const df_field_t      *field;
+    unsigned               descending:1;
+    unsigned               nulls_first:1;
+} df_sort_t;
+
+#define DF_SORT_MAX  8
+
+typedef enum {
+    DF_COUNT_NONE = 0,
+    DF_COUNT_EXACT,
+    DF_COUNT_ESTIMATED
+} df_count_t;
+
+
+/* what is written */
+
+typedef struct df_update_operator_s  df_update_operator_t;
+
+typedef struct {
+    const df_field_t            *field;
+    const df_update_operator_t  *op;        /* NULL: the value itself */
+    df_value_t                   value;
+    unsigned                     use_default:1;     /* DEFAULT, no value */
+} df_assignment_t;
+
+
+/* request */
+
+typedef struct {
+    df_operation_t         op;
+    const df_model_t      *model;
+    ngx_pool_t            *pool;
+
+    df_predicate_t        *filter;      /* NULL: all rows */
+    ngx_array_t            sort;        /* df_sort_t, as the client gave it */
+    ngx_array_t            fields;      /* df_field_t *; empty: all visible */
+    ngx_uint_t             limit;       /* rows; 0 with has_limit: none */
+    ngx_uint_t             offset;
+    ngx_str_t              cursor;
+    df_count_t             count;
+
+    df_value_t             key;         /* get, update, replace, delete */
+    ngx_array_t            values;      /* df_assignment_t */
+    ngx_array_t            expected;    /* replace: df_assignment_t, stored
+                                           values of generated and readonly
+                                           fields that were sent back */
+    ngx_array_t            if_match;    /* ngx_str_t, row versions; "*" is no
+                                           entry but if_match_any */
+
+    unsigned               has_limit:1;
+    unsigned               limit_all:1;
+    unsigned               has_offset:1;
+    unsigned               if_match_any:1;
+    unsigned               has_if_match:1;
+    unsigned               dry_run:1;
+    unsigned               minimal:1;   /* the record is not wanted back */
+} df_request_t;
+
+/* All of these return NGX_OK, NGX_DECLINED with the problem filled, or
+   NGX_ERROR without memory. */
+
+ngx_int_t df_query_request_init(df_request_t *r, ngx_pool_t *pool,
+    const df_model_t *model, df_operation_t op);
+
+/* the query string of a URL, still percent-encoded: filters by suffix,
+   filter=, sort, fields, limit, offset, cursor, count, dry_run, as far as the
+   operation takes them */
+ngx_int_t df_query_parse_args(df_request_t *r, const ngx_str_t *args,
+    df_problem_t *problem);
+
+/* the body of POST …/query: the same names, as JSON */
+ngx_int_t df_query_parse_query(df_request_t *r, const cJSON *body,
+    df_problem_t *problem);
+
+/* the key in a path, percent-decoded; a key that no row can have is
+   DF_PROBLEM_NOT_FOUND */
+ngx_int_t df_query_parse_key(df_request_t *r, const ngx_str_t *text,
+    df_problem_t *problem);
+
+/* the body of create, update and replace; all its problems together */
+ngx_int_t df_query_parse_values(df_request_t *r, const cJSON *body,
+    const ngx_str_t *pointer, df_problem_t *problem);
+
+/* If-Match: a list of entity tags, or * */
+ngx_int_t df_query_parse_if_match(df_request_t *r, const ngx_str_t *value,
+    df_problem_t *problem);
+
+
+/* gate */
+
+/* who asks; anonymous until there is identity */
+
+typedef struct {
+    ngx_str_t              subject;
+    ngx_str_t              tenant;
+} df_principal_t;
+
+/* what the place that the request came to allows */
+
+typedef struct {
+    ngx_uint_t             expose;          /* bits of df_operation_t */
+    ngx_uint_t             default_limit;
+    ngx_uint_t             max_limit;
+    ngx_uint_t             max_offset;
+    ngx_flag_t             stream;          /* limit=all */
+    const u_char          *secret;          /* DF_ZONE_SECRET_LEN, cursors */
+} df_rules_t;
+
+/*
+ * A request that has passed the gate; only the gate can make one and the rest
+ * of the road takes nothing else.
+ */
+typedef struct df_admitted_s  df_admitted_t;
+
+ngx_int_t df_query_admit(df_request_t *r, const df_principal_t *principal,
+    const df_rules_t *rules, ngx_uint_t streamed, df_admitted_t **admitted,
+    df_problem_t *problem);
+
+
+/* run */
+
+typedef enum {
+    DF_FORMAT_JSON = 0,
+    DF_FORMAT_NDJSON,
+    DF_FORMAT_CSV
+} df_format_t;
+
+typedef struct df_run_s  df_run_t;
+
+/*
+ * One request on its way through the executor.  The structure and the pool
+ * are the caller's; both must stay until done() was called or the run was
+ * abandoned.  What done() finds:
+ *
+ * problem.code   DF_PROBLEM_NONE, or what went wrong
+ * body           the encoded answer (a list's whole document, a record), NULL
+ *                for a minimal answer or a delete; of the pool
+ * version        the row's version for ETag (get, create, update, replace)
+ * key            the row's key as text, for Location (create)
+ * next           the cursor of the next page, empty on the last one
+ * rows           rows answered or changed
+ *
+ * A streamed list calls head() once before its first bytes, when nothing can
+ * fail any more but the stream itself, then body() with each piece; body()
+ * returns NGX_OK, NGX_AGAIN to pause (df_query_resume() goes on) or NGX_ERROR
+ * to give up.  done() comes last; a problem after head() means that the
+ * answer must be cut off.  A list is streamed when "streamed" is set.
+ */
+struct df_run_s {
+    ngx_pool_t            *pool;
+    ngx_log_t             *log;
+    const df_admitted_t   *admitted;
+    df_format_t            format;
+    unsigned               streamed:1;
+
+    void                 (*head)(df_run_t *run);
+    ngx_int_t            (*body)(df_run_t *run, ngx_chain_t *piece);
+    void                 (*done)(df_run_t *run);
+    void                  *data;
+
+    df_problem_t           problem;
+    ngx_chain_t           *out;
+    off_t                  length;
+    ngx_str_t              version;
+    ngx_str_t              key;
+    ngx_str_t              next;
+    ngx_uint_t             rows;
+
+    void                  *state;       /* the run's own */
+};
+
+/* never calls back from inside; NGX_OK, NGX_DECLINED with run->problem
+   filled, or NGX_ERROR */
+ngx_int_t df_query_run(df_run_t *run);
+void df_query_resume(df_run_t *run);
+void df_query_abandon(df_run_t *run);
+
+
+DF_HIDDEN_END
+
+
+#endif /* _DF_QUERY_H_INCLUDED_ */
