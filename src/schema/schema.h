@@ -69,6 +69,13 @@ typedef struct {
     unsigned       null:1;
 } df_value_t;
 
+/* code: "type", "range", "length", "enum", "pattern", "nul", "scale", "null";
+   expected continues a sentence: "price: expected …" */
+typedef struct {
+    const char    *code;
+    ngx_str_t      expected;
+} df_value_error_t;
+
 struct df_type_s {
     ngx_str_t      name;        /* in nginx.conf */
     ngx_str_t      sql;         /* in SQL, without its modifiers */
@@ -78,14 +85,20 @@ struct df_type_s {
     Oid            array_oid;
     ngx_uint_t     flags;
 
-    /* text of a literal to PostgreSQL's text: NGX_OK, NGX_DECLINED with
-       *expected set to what was expected, NGX_ERROR without memory */
+    /* text of a literal to PostgreSQL's text: NGX_OK, NGX_DECLINED with the
+       error filled, NGX_ERROR without memory */
     ngx_int_t    (*parse)(const df_field_t *field, ngx_pool_t *pool,
                           const ngx_str_t *literal, df_value_t *value,
-                          ngx_str_t *expected);
+                          df_value_error_t *error);
 
-    /* PostgreSQL's binary form (typsend) to text, at most bound() bytes; an
-       escaped type (DF_TYPE_ESCAPED) is neither quoted nor escaped here */
+    /* order of two values in the text form that parse() makes: negative, 0 or
+       positive, as PostgreSQL orders them; NULL when the type has no order */
+    ngx_int_t    (*compare)(const ngx_str_t *a, const ngx_str_t *b);
+
+    /* PostgreSQL's binary form (typsend) to text, at most bound() bytes; it is
+       neither quoted nor escaped here, and the text of an escaped type
+       (DF_TYPE_ESCAPED) is its binary form.  Nothing is written for bytes that
+       are not of the type */
     size_t       (*bound)(const u_char *v, size_t len);
     u_char      *(*encode)(u_char *p, const u_char *v, size_t len);
 };
@@ -197,24 +210,23 @@ df_schema_field_at(const df_model_t *model, ngx_uint_t i)
 /* values */
 
 /*
- * A literal of a query or of a body to a parameter, checked against type,
- * length, precision, enum, min, max and pattern as far as "constrain" asks
- * (bodies do, filters do not).  NGX_OK; NGX_DECLINED with code ("type",
- * "range", "length", "enum", "pattern", "nul", "scale", "null") and what was
- * expected; NGX_ERROR without memory.
+ * A literal of a query or of a body to a parameter, checked against its type
+ * and, as far as "constrain" asks (bodies do, filters do not), against length,
+ * precision, enum, min, max and pattern.  JSON's null is SQL's NULL, of a json
+ * field too.  NGX_OK; NGX_DECLINED with the error filled; NGX_ERROR without
+ * memory.  element: the value is one element of an array field.
  */
-typedef struct {
-    const char    *code;
-    ngx_str_t      expected;
-} df_value_error_t;
-
-/* element: the value is one element of an array field */
 ngx_int_t df_schema_parse_text(const df_field_t *field, ngx_pool_t *pool,
     const ngx_str_t *literal, ngx_uint_t element, df_value_t *value,
     df_value_error_t *error);
 ngx_int_t df_schema_parse_json(const df_field_t *field, ngx_pool_t *pool,
     const cJSON *node, ngx_uint_t element, ngx_uint_t constrain,
     df_value_t *value, df_value_error_t *error);
+
+/* length, precision, enum, min, max and pattern of a parsed value, of a scalar
+   or of one element of an array */
+ngx_int_t df_schema_constrain(const df_field_t *field, ngx_pool_t *pool,
+    const df_value_t *value, df_value_error_t *error);
 
 /* PostgreSQL's array literal of parsed elements, nulls among them */
 ngx_int_t df_schema_array(ngx_pool_t *pool, const df_value_t *elements,
