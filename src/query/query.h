@@ -55,6 +55,12 @@ typedef enum {
     DF_PREDICATE_COMPARE
 } df_predicate_kind_t;
 
+typedef enum {
+    DF_PATH_TEXT = 0,       /* the text of what is there, a string unquoted */
+    DF_PATH_NUMBER,         /* its number, if it is one */
+    DF_PATH_JSON            /* its JSON value */
+} df_path_form_t;
+
 struct df_predicate_s {
     df_predicate_kind_t    kind;
     df_predicate_t        *children;    /* and, or: a list by next; not: one */
@@ -66,13 +72,13 @@ struct df_predicate_s {
     const df_operator_t   *op;
     df_value_t            *operands;
     ngx_uint_t             noperands;
-    df_json_kind_t         operand_kind;    /* json paths: what the operand
-                                               was written as */
+    df_path_form_t         form;        /* of a path: what is compared */
 };
 
 #define DF_FILTER_MAX_DEPTH  32
 #define DF_FILTER_MAX_NODES  500
 #define DF_FILTER_MAX_LIST   10000
+#define DF_FILTER_MAX_PATH   16
 
 
 /* sort, page */
@@ -114,7 +120,8 @@ typedef struct {
     df_predicate_t        *filter;      /* NULL: all rows */
     ngx_array_t            sort;        /* df_sort_t, as the client gave it */
     ngx_array_t            fields;      /* df_field_t *; empty: all visible */
-    ngx_uint_t             limit;       /* rows; 0 with has_limit: none */
+    ngx_uint_t             given;       /* bits: parameters that were given */
+    ngx_uint_t             limit;       /* with has_limit; may be 0 */
     ngx_uint_t             offset;
     ngx_str_t              cursor;
     df_count_t             count;
@@ -132,6 +139,7 @@ typedef struct {
     unsigned               has_offset:1;
     unsigned               if_match_any:1;
     unsigned               has_if_match:1;
+    unsigned               in_body:1;   /* parameters are a body's members */
     unsigned               dry_run:1;
     unsigned               minimal:1;   /* the record is not wanted back */
 } df_request_t;

@@ -16,33 +16,117 @@
 DF_HIDDEN_BEGIN
 
 
+typedef struct df_compile_s  df_compile_t;
+
+
+/* places: where in a query a word stands, to name it when it is wrong */
+
+/*
+ * The root is a parameter of the query string (parameter is its name) or a
+ * JSON body (parameter is empty); below it are members and elements.  Places
+ * live on the stack of what reads them and become text only for a problem.
+ */
+
+typedef struct df_place_s  df_place_t;
+
+struct df_place_s {
+    const df_place_t  *parent;          /* NULL: the root */
+    const ngx_str_t   *name;            /* of a member; NULL: an element, */
+    ngx_uint_t         index;           /* of this index */
+    ngx_str_t          parameter;
+};
+
+/* adds an item to the problem; returns NGX_DECLINED */
+ngx_int_t df_query_refuse(df_problem_t *problem, df_problem_code_t code,
+    const df_place_t *place, const char *item_code, const char *fmt, ...);
+
+
+/* parameters: one table, args.c */
+
+typedef struct {
+    ngx_str_t      name;
+    ngx_uint_t     operations;          /* bits: those that take it */
+    ngx_uint_t     kinds;               /* bits of df_json_kind_t in a body */
+    unsigned       list:1;              /* a,b or ["a","b"]: set() for each */
+    ngx_int_t    (*set)(df_request_t *r, const ngx_str_t *value,
+                        const df_place_t *place, df_problem_t *problem);
+} df_parameter_t;
+
+/* the parameter, marked as given; NULL when the operation takes none of this
+   name; *twice is set when it was given before */
+const df_parameter_t *df_query_parameter(df_request_t *r,
+    const ngx_str_t *name, ngx_uint_t *twice);
+/* nearest of the operation's parameters and, of a list, of the fields */
+ngx_str_t *df_query_parameter_nearest(const df_request_t *r,
+    const ngx_str_t *name, ngx_uint_t fields);
+
+ngx_int_t df_query_sort_add(df_request_t *r, const ngx_str_t *item,
+    const df_place_t *place, df_problem_t *problem);
+ngx_int_t df_query_fields_add(df_request_t *r, const ngx_str_t *item,
+    const df_place_t *place, df_problem_t *problem);
+
+
+/* filters: JSON and suffix to predicates, filter.c */
+
+typedef struct {
+    df_request_t  *request;
+    df_problem_t  *problem;
+    ngx_uint_t     nodes;               /* so far */
+} df_filter_t;
+
+ngx_int_t df_query_filter_json(df_filter_t *filter, const cJSON *node,
+    const df_place_t *place, df_predicate_t **predicate);
+/* NGX_ABORT when the name is neither a field's nor a field's with a suffix or
+   a path: it may be another thing's */
+ngx_int_t df_query_filter_suffix(df_filter_t *filter, const ngx_str_t *name,
+    const ngx_str_t *value, const df_place_t *place,
+    df_predicate_t **predicate);
+/* both; either may be NULL: all rows */
+ngx_int_t df_query_filter_and(ngx_pool_t *pool, df_predicate_t **filter,
+    df_predicate_t *other);
+
+
 /* operators: one table, operator.c */
 
 typedef enum {
-    DF_OPERAND_ONE = 0,         /* a value of the field's type */
-    DF_OPERAND_LIST,            /* several */
+    DF_OPERAND_ONE = 0,         /* a value of what is compared */
+    DF_OPERAND_LIST,            /* several, nulls among them */
     DF_OPERAND_TWO,             /* between */
     DF_OPERAND_FLAG,            /* isnull: true or false */
     DF_OPERAND_PATTERN,         /* text, used as it is */
-    DF_OPERAND_ELEMENT          /* an element of an array, a key of a json */
+    DF_OPERAND_ELEMENT,         /* an element of an array, a key of a json */
+    DF_OPERAND_ELEMENTS
 } df_operand_t;
 
-/* writes the SQL of a comparison; operand i is parameter first + i */
-typedef struct df_compile_s  df_compile_t;
+/* what is compared */
+#define DF_ON_SCALAR  0x01
+#define DF_ON_ARRAY   0x02
+#define DF_ON_JSON    0x04      /* a json field as a whole */
+#define DF_ON_PATH    0x08      /* what is at a path in a json field */
+
+/* An operator that means different things on different sides has a row for
+   each; a predicate points to the row that is meant. */
 
 struct df_operator_s {
     ngx_str_t      name;        /* "gte": the suffix, and $gte in JSON */
     df_operand_t   operand;
-    ngx_uint_t     types;       /* DF_TYPE_… flags of a scalar field that
-                                   it can be used with; 0: none */
-    unsigned       on_json:1;
-    unsigned       on_array:1;
+    ngx_uint_t     on;          /* DF_ON_… */
+    ngx_uint_t     types;       /* DF_TYPE_… flags, one of which a scalar
+                                   field must have */
     unsigned       null:1;      /* takes null (eq, ne) */
+    unsigned       ordered:1;   /* on paths: as number or as text */
+    const char    *sql;
     ngx_int_t    (*compile)(df_compile_t *c, const df_predicate_t *p);
 };
 
-const df_operator_t *df_query_operator(const ngx_str_t *name);
-ngx_str_t *df_query_operator_nearest(const ngx_str_t *name);
+/* the row for the field (with a path); NULL when it takes no such operator */
+const df_operator_t *df_query_operator(const df_field_t *field,
+    ngx_uint_t npath, const ngx_str_t *name);
+/* "eq, ne, gt": all that the field takes, each after a prefix ("$") */
+ngx_str_t df_query_operator_names(ngx_pool_t *pool, const df_field_t *field,
+    ngx_uint_t npath, const char *prefix);
+ngx_str_t *df_query_operator_nearest(ngx_pool_t *pool,
+    const df_field_t *field, ngx_uint_t npath, const ngx_str_t *name);
 
 
 /* update operators: one table, values.c */
@@ -68,14 +152,38 @@ struct df_admitted_s {
                                            answered, in the model's order or
                                            the client's */
     ngx_array_t             sort;       /* df_sort_t, the key appended */
-    ngx_uint_t              limit;      /* 0: no limit */
+    ngx_uint_t              limit;      /* rows, may be 0 */
     ngx_uint_t              offset;
     df_value_t             *after;      /* of the cursor, one for each of
                                            sort; NULL: from the beginning */
+    unsigned                unlimited:1;    /* limit=all: limit means nothing */
 };
 
 
 /* compile: an admitted request to statements */
+
+/*
+ * One statement being written.  Equal shapes give equal texts: values, and
+ * the number of a list's elements, are never in the text.
+ */
+
+struct df_compile_s {
+    df_writer_t     sql;
+    ngx_pool_t     *pool;
+    ngx_array_t     types;          /* Oid */
+    ngx_array_t     values;         /* const char *; NULL is SQL's NULL */
+    df_problem_t   *problem;
+};
+
+/* appends $n, the next parameter; its number is then types.nelts */
+ngx_int_t df_compile_param(df_compile_t *c, Oid type, const df_value_t *value);
+ngx_int_t df_compile_sql(df_compile_t *c, const char *text);
+ngx_int_t df_compile_ident(df_compile_t *c, const df_field_t *f);
+
+/* a condition that can stand beside AND, OR and NOT as it is; operator.c */
+ngx_int_t df_query_compile_predicate(df_compile_t *c,
+    const df_predicate_t *p);
+
 
 #define DF_MAX_PARAMETERS  65535        /* Bind counts them in 16 bits */
 
@@ -100,7 +208,8 @@ typedef struct {
     ngx_int_t               version;    /* column, or -1 */
     ngx_uint_t              limit;      /* rows wanted; one more is asked for
                                            to know whether there is a next
-                                           page; 0: no limit */
+                                           page; may be 0 */
+    unsigned                unlimited:1;    /* all rows, limit means nothing */
 } df_compiled_t;
 
 /* NGX_OK, NGX_DECLINED with the problem filled, NGX_ERROR */
@@ -110,7 +219,10 @@ ngx_int_t df_query_compile(const df_admitted_t *admitted, ngx_pool_t *pool,
 
 /* cursor */
 
-/* text of a cursor behind a row whose sort values are given */
+#define DF_CURSOR_MAX  4096             /* characters */
+
+/* text of a cursor behind a row whose sort values are given, as
+   df_schema_text() writes them; NGX_DECLINED when it would be too long */
 ngx_int_t df_query_cursor_make(const df_admitted_t *admitted,
     ngx_pool_t *pool, const df_value_t *values, ngx_str_t *cursor);
 /* values of request->cursor, one for each of admitted->sort */
