@@ -21,17 +21,28 @@ DF_HIDDEN_BEGIN
 typedef struct {
     df_pg_conf_t       pg;
     df_schema_conf_t   schema;
-    df_zone_t         *zone;
+    df_zone_t         *zone;            /* NULL without databases */
+    ngx_array_t        uses;            /* df_http_use_t */
 } df_http_main_conf_t;
 
 typedef struct {
     df_database_t     *database;        /* dataflow NAME */
     df_model_t        *model;           /* never inherited */
     df_rules_t         rules;
+    u_char            *rules_file;      /* of dataflow_limit_rows */
+    ngx_uint_t         rules_line;
     ngx_flag_t         health;          /* never inherited */
     off_t              body_limit;      /* client_max_body_size */
     ngx_str_t          path;            /* the location's, no final slash */
 } df_http_loc_conf_t;
+
+/* a "dataflow NAME", which may stand before the database it names */
+typedef struct {
+    ngx_str_t            name;
+    df_http_loc_conf_t  *conf;
+    u_char              *file;
+    ngx_uint_t           line;
+} df_http_use_t;
 
 void *df_http_create_main_conf(ngx_conf_t *cf);
 char *df_http_init_main_conf(ngx_conf_t *cf, void *conf);
@@ -46,6 +57,10 @@ char *df_http_conf_model(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *df_http_conf_limit_rows(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *df_http_conf_expose(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *df_http_conf_health(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+
+/* content handlers of a location with a model, and with dataflow_health */
+ngx_int_t df_http_handler(ngx_http_request_t *r);
+ngx_int_t df_http_health_handler(ngx_http_request_t *r);
 
 
 DF_HIDDEN_END

@@ -30,10 +30,18 @@ typedef enum {
 
 typedef struct df_pg_pool_s  df_pg_pool_t;
 
+/* what PQconnectStartParams() takes */
+typedef struct {
+    char            *name;
+    char            *value;
+} df_pg_keyword_t;
+
 typedef struct {
     ngx_str_t        name;
     ngx_str_t        primary;           /* conninfo as written */
-    ngx_array_t     *keywords;          /* of df_pg_keyword_t, checked */
+    ngx_array_t     *keywords;          /* of df_pg_keyword_t, checked; with
+                                           sslmode, gssencmode and
+                                           client_encoding in any case */
 
     ngx_int_t        size;              /* connections, whole instance */
     ngx_int_t        overflow;
@@ -48,8 +56,10 @@ typedef struct {
     ngx_flag_t       prepare;           /* off: for transaction poolers */
     ngx_uint_t       migrate;           /* df_migrate_t */
 
+    df_zone_t       *zone;              /* known after df_pg_conf_finish() */
     df_zone_slot_t  *stats;             /* df_pg_stats_t */
-    df_zone_slot_t  *migration;         /* the migrator's state, schema/ */
+    df_zone_slot_t  *migration;         /* the migrator's state, schema/;
+                                           NULL for a database without models */
 
     u_char          *file;              /* where it was declared */
     ngx_uint_t       line;
@@ -71,6 +81,9 @@ char *df_pg_conf_pool(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *df_pg_conf_timeout(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *df_pg_conf_prepare(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *df_pg_conf_migrate(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+
+/* fills keywords from primary; what was wrong is logged */
+ngx_int_t df_pg_conninfo_parse(ngx_conf_t *cf, df_database_t *database);
 
 /* reserves the slots of shared memory; after the blocks are read */
 ngx_int_t df_pg_conf_finish(ngx_conf_t *cf, df_pg_conf_t *conf,

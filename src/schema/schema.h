@@ -155,19 +155,31 @@ struct df_field_s {
     unsigned            generated:1;    /* id, created_at, updated_at */
     unsigned            identity:1;     /* id bigint identity */
     unsigned            key:1;
+
+    u_char             *file;           /* where it was declared */
+    ngx_uint_t          line;
 };
 
 struct df_relation_s {
     ngx_str_t           name;
     ngx_str_t           target_name;
+    ngx_str_t           field_name;
     df_model_t         *target;         /* known after df_schema_finish() */
     df_field_t         *field;
+
+    u_char             *file;           /* where it was declared */
+    ngx_uint_t          line;
 };
 
 struct df_index_s {
     ngx_str_t           name;
-    ngx_array_t         fields;         /* df_field_t * */
+    ngx_array_t         field_names;    /* ngx_str_t */
+    ngx_array_t         fields;         /* df_field_t *, known after
+                                           df_schema_finish() */
     unsigned            unique:1;
+
+    u_char             *file;           /* where it was declared */
+    ngx_uint_t          line;
 };
 
 struct df_model_s {
@@ -187,6 +199,8 @@ struct df_model_s {
     df_field_t         *updated_at;
 
     ngx_str_t           key_name;       /* "key NAME;" */
+    u_char             *key_file;
+    ngx_uint_t          key_line;
     ngx_flag_t          timestamps;
 
     ngx_str_t           signature;      /* hex digest of names and types */
@@ -274,7 +288,10 @@ char *df_schema_conf_timestamps(ngx_conf_t *cf, ngx_command_t *cmd,
 char *df_schema_conf_description(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 
-/* what only the whole configuration tells: relations, databases, SQL names */
+/*
+ * What only the whole configuration tells: automatic fields, keys, relations,
+ * SQL names, the "migration" slot of each database that has models.
+ */
 ngx_int_t df_schema_finish(ngx_conf_t *cf, df_schema_conf_t *conf);
 
 
