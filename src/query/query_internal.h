@@ -86,6 +86,15 @@ ngx_int_t df_query_filter_and(ngx_pool_t *pool, df_predicate_t **filter,
     df_predicate_t *other);
 
 
+/* operands: text or JSON to values, operand.c */
+
+/* all operands of predicate->op, of its field and path */
+ngx_int_t df_query_operand_text(df_filter_t *filter, const ngx_str_t *text,
+    const df_place_t *place, df_predicate_t *p);
+ngx_int_t df_query_operand_json(df_filter_t *filter, const cJSON *node,
+    const df_place_t *place, df_predicate_t *p);
+
+
 /* operators: one table, operator.c */
 
 typedef enum {
@@ -113,10 +122,12 @@ struct df_operator_s {
     ngx_uint_t     on;          /* DF_ON_… */
     ngx_uint_t     types;       /* DF_TYPE_… flags, one of which a scalar
                                    field must have */
-    unsigned       null:1;      /* takes null (eq, ne) */
-    unsigned       ordered:1;   /* on paths: as number or as text */
-    const char    *sql;
     ngx_int_t    (*compile)(df_compile_t *c, const df_predicate_t *p);
+    const char    *sql;
+    const char    *null;        /* SQL for a null operand; NULL: takes none */
+    unsigned       ordered:1;   /* a path's number or text, not its JSON */
+    unsigned       before:1;    /* like: anything may stand before, */
+    unsigned       behind:1;    /* behind the operand */
 };
 
 /* the row for the field (with a path); NULL when it takes no such operator */
@@ -125,8 +136,10 @@ const df_operator_t *df_query_operator(const df_field_t *field,
 /* "eq, ne, gt": all that the field takes, each after a prefix ("$") */
 ngx_str_t df_query_operator_names(ngx_pool_t *pool, const df_field_t *field,
     ngx_uint_t npath, const char *prefix);
-ngx_str_t *df_query_operator_nearest(ngx_pool_t *pool,
-    const df_field_t *field, ngx_uint_t npath, const ngx_str_t *name);
+ngx_str_t *df_query_operator_nearest(const df_field_t *field,
+    ngx_uint_t npath, const ngx_str_t *name);
+/* 1 when any field takes an operator of this name */
+ngx_uint_t df_query_operator_exists(const ngx_str_t *name);
 
 
 /* update operators: one table, values.c */
@@ -156,7 +169,7 @@ struct df_admitted_s {
     ngx_uint_t              offset;
     df_value_t             *after;      /* of the cursor, one for each of
                                            sort; NULL: from the beginning */
-    unsigned                unlimited:1;    /* limit=all: limit means nothing */
+    unsigned                unlimited:1;    /* limit=all */
 };
 
 
