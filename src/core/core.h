@@ -96,8 +96,10 @@ ngx_int_t df_str_copy(ngx_pool_t *pool, ngx_str_t *dst, const u_char *data,
 ngx_str_t df_str_printf(ngx_pool_t *pool, const char *fmt, ...);
 ngx_str_t df_str_vprintf(ngx_pool_t *pool, const char *fmt, va_list args);
 
-/* RFC 3629; NGX_OK when the bytes are UTF-8 */
+/* RFC 3629; NGX_OK when the bytes are UTF-8, else NGX_DECLINED */
 ngx_int_t df_utf8_check(const u_char *p, size_t len);
+/* bytes of the character at p, which is before end; 0 when it is invalid */
+size_t df_utf8_length(const u_char *p, const u_char *end);
 
 /*
  * The member of a list that a mistyped word most likely meant, by
