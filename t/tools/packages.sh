@@ -1,0 +1,47 @@
+#!/bin/bash
+#
+# usage: packages.sh GROUP...
+#
+# Installs the Debian packages of the groups that are missing; asks apt
+# nothing when none is.
+
+declare -A group=(
+    [build]="gcc make pkg-config nginx nginx-dev libpq-dev libcjson-dev
+             libhiredis-dev"
+    [run]="postgresql-15 redis-server curl"
+    [test]="libmojolicious-perl libdbd-pg-perl"
+    [bench]="wrk"
+    [asan]="libasan8 libubsan1 dpkg-dev"
+    [lint]="clang clang-tidy cppcheck"
+    [fuzz]="clang"
+)
+
+missing=()
+
+for name; do
+    for package in ${group[$name]}; do
+        status=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)
+        [ "$status" = installed ] || missing+=("$package")
+    done
+done
+
+[ ${#missing[@]} -gt 0 ] || exit 0
+
+echo "installing ${missing[*]}"
+
+root=()
+if [ "$(id -u)" -ne 0 ]; then
+    if ! command -v sudo > /dev/null; then
+        echo "without root and sudo; please install: ${missing[*]}" >&2
+        exit 1
+    fi
+    root=(sudo)
+fi
+
+apt=("${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq -y)
+
+"${apt[@]}" install --no-install-recommends "${missing[@]}" && exit 0
+
+# the package lists may be old or absent
+
+"${apt[@]}" update && "${apt[@]}" install --no-install-recommends "${missing[@]}"
