@@ -231,8 +231,9 @@ typedef struct df_run_s  df_run_t;
  * A streamed list calls head() once before its first bytes, when nothing can
  * fail any more but the stream itself, then body() with each piece; body()
  * returns NGX_OK, NGX_AGAIN to pause (df_query_resume() goes on) or NGX_ERROR
- * to give up.  done() comes last; a problem after head() means that the
- * answer must be cut off.  A list is streamed when "streamed" is set.
+ * to give up.  done() comes last, after NGX_ERROR too; a problem after head()
+ * means that the answer must be cut off.  Each of them may abandon the run.
+ * A list is streamed when "streamed" is set.
  */
 struct df_run_s {
     ngx_pool_t            *pool;
@@ -254,8 +255,15 @@ struct df_run_s {
     ngx_str_t              next;
     ngx_uint_t             rows;
 
+    ngx_chain_t           *free;        /* pieces that were sent; the caller */
+    ngx_chain_t           *busy;        /* hands them back with
+                                           ngx_chain_update_chains(), tag
+                                           DF_QUERY_TAG */
+
     void                  *state;       /* the run's own */
 };
+
+#define DF_QUERY_TAG  ((ngx_buf_tag_t) &df_query_run)
 
 /* never calls back from inside; NGX_OK, NGX_DECLINED with run->problem
    filled, or NGX_ERROR */

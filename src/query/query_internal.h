@@ -146,11 +146,16 @@ ngx_uint_t df_query_operator_exists(const ngx_str_t *name);
 
 struct df_update_operator_s {
     ngx_str_t      name;        /* "$inc" */
-    ngx_uint_t     types;
-    unsigned       on_array:1;
+    ngx_uint_t     types;       /* DF_TYPE_… flags, one of which a scalar
+                                   field must have; 0: for no scalar */
+    unsigned       on_array:1;  /* the value is one element */
     unsigned       on_json:1;
-    const char    *before;      /* SQL around field (%f) and value (%v) */
+    unsigned       constrain:1; /* the value may become the field's own */
+    unsigned       flag:1;      /* the value can only be true */
+    const char    *sql;         /* %f the field, %v the value, %n now */
 };
+
+const df_update_operator_t *df_query_update_operator(const ngx_str_t *name);
 
 
 /* gate: a request that may be compiled */
@@ -192,6 +197,7 @@ struct df_compile_s {
 ngx_int_t df_compile_param(df_compile_t *c, Oid type, const df_value_t *value);
 ngx_int_t df_compile_sql(df_compile_t *c, const char *text);
 ngx_int_t df_compile_ident(df_compile_t *c, const df_field_t *f);
+ngx_int_t df_compile_str(df_compile_t *c, const ngx_str_t *text);
 
 /* a condition that can stand beside AND, OR and NOT as it is; operator.c */
 ngx_int_t df_query_compile_predicate(df_compile_t *c,
@@ -199,12 +205,16 @@ ngx_int_t df_query_compile_predicate(df_compile_t *c,
 
 
 #define DF_MAX_PARAMETERS  65535        /* Bind counts them in 16 bits */
+#define DF_COUNT_CAP       10000        /* count=estimated is exact to here */
 
 typedef struct {
     df_pg_statement_t       statements[4];
     ngx_uint_t              nstatements;
     ngx_uint_t              rows;       /* index of the one with the rows */
     ngx_int_t               count;      /* of the one that counts, or -1 */
+    ngx_int_t               estimate;   /* of the one that asks the planner
+                                           when "count" was cut short at
+                                           DF_COUNT_CAP, or -1 */
     ngx_int_t               check;      /* of the one that tells 404 from 412
                                            and from a changed stored value, or
                                            -1; its columns: one boolean for
@@ -219,11 +229,24 @@ typedef struct {
     ngx_uint_t              nfields;    /* of them, answered */
     ngx_uint_t             *sort_columns;   /* column of each sort field */
     ngx_int_t               version;    /* column, or -1 */
+    ngx_int_t               key;        /* column, or -1 */
     ngx_uint_t              limit;      /* rows wanted; one more is asked for
                                            to know whether there is a next
                                            page; may be 0 */
     unsigned                unlimited:1;    /* all rows, limit means nothing */
 } df_compiled_t;
+
+/* what compile.c has for compile_write.c */
+ngx_int_t df_compile_init(df_compile_t *c, ngx_pool_t *pool,
+    df_problem_t *problem);
+/* " WHERE key = $n" and the gate's own filter */
+ngx_int_t df_compile_where_key(df_compile_t *c, const df_admitted_t *admitted);
+/* the columns of "rows" and, when it is set, the version */
+ngx_int_t df_compile_columns(df_compile_t *c, const df_compiled_t *compiled);
+/* closes the statement and adds it; a new one can begin */
+ngx_int_t df_compile_end(df_compile_t *c, df_compiled_t *compiled);
+ngx_int_t df_compile_write(const df_admitted_t *admitted, df_compile_t *c,
+    df_compiled_t *compiled);
 
 /* NGX_OK, NGX_DECLINED with the problem filled, NGX_ERROR */
 ngx_int_t df_query_compile(const df_admitted_t *admitted, ngx_pool_t *pool,
@@ -244,10 +267,15 @@ ngx_int_t df_query_cursor_read(df_admitted_t *admitted, df_problem_t *problem);
 
 /* encode: rows of a compiled statement to JSON, NDJSON or CSV */
 
-ngx_int_t df_query_encode_row(df_writer_t *w, const df_compiled_t *compiled,
+/* an upper bound of a row's length, and the row itself */
+size_t df_query_encode_bound(const df_compiled_t *compiled,
     df_format_t format, const PGresult *res, ngx_uint_t row);
-ngx_int_t df_query_encode_header(df_writer_t *w,
-    const df_compiled_t *compiled);     /* CSV */
+u_char *df_query_encode_row(u_char *p, const df_compiled_t *compiled,
+    df_format_t format, const PGresult *res, ngx_uint_t row);
+
+/* the first line of CSV */
+size_t df_query_encode_header_bound(const df_compiled_t *compiled);
+u_char *df_query_encode_header(u_char *p, const df_compiled_t *compiled);
 
 
 /* sqlstate: PostgreSQL's refusals to problems, one table */
