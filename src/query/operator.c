@@ -22,6 +22,8 @@ static ngx_int_t df_query_compare_compile(df_compile_t *c,
     const df_predicate_t *p);
 static ngx_int_t df_query_in_compile(df_compile_t *c,
     const df_predicate_t *p);
+static ngx_int_t df_query_nin_compile(df_compile_t *c,
+    const df_predicate_t *p);
 static ngx_int_t df_query_between_compile(df_compile_t *c,
     const df_predicate_t *p);
 static ngx_int_t df_query_like_compile(df_compile_t *c,
@@ -117,7 +119,7 @@ static const df_operator_t  df_query_operators[] = {
 
     { .name = ngx_string("nin"), .operand = DF_OPERAND_LIST,
       .on = DF_ON_SCALAR|DF_ON_JSON|DF_ON_PATH, .types = DF_TYPE_EQUAL,
-      .compile = df_query_in_compile, .sql = " <> ALL(" },
+      .compile = df_query_nin_compile, .sql = " <> ALL(" },
 
     { .name = ngx_string("between"), .operand = DF_OPERAND_TWO,
       .on = DF_ON_SCALAR|DF_ON_PATH, .types = DF_TYPE_ORDERED,
@@ -402,33 +404,40 @@ df_query_left_compile(df_compile_t *c, const df_predicate_t *p,
 }
 
 
+const df_type_t *
+df_query_operand_type(const df_predicate_t *p)
+{
+    ngx_uint_t  key;
+
+    static const df_kind_t  forms[] = { DF_TEXT, DF_NUMERIC, DF_JSON };
+
+    key = (p->op->operand == DF_OPERAND_ELEMENT
+           || p->op->operand == DF_OPERAND_ELEMENTS)
+          && !p->field->array;
+
+    if (key || p->op->operand == DF_OPERAND_PATTERN) {
+        return df_schema_type_of(DF_TEXT);
+    }
+
+    return p->npath ? df_schema_type_of(forms[p->form]) : p->field->type;
+}
+
+
 static Oid
 df_query_operand_oid(const df_predicate_t *p)
 {
-    ngx_uint_t        list, element;
     const df_type_t  *type;
 
-    static const df_kind_t  kinds[] = { DF_TEXT, DF_NUMERIC, DF_JSON };
+    type = df_query_operand_type(p);
 
-    list = (p->op->operand == DF_OPERAND_LIST
-            || p->op->operand == DF_OPERAND_ELEMENTS);
-
-    element = (p->op->operand == DF_OPERAND_ELEMENT
-               || p->op->operand == DF_OPERAND_ELEMENTS);
-
-    if (p->op->operand == DF_OPERAND_PATTERN || (element && !p->field->array))
+    if (p->op->operand == DF_OPERAND_LIST
+        || p->op->operand == DF_OPERAND_ELEMENTS
+        || (p->op->operand == DF_OPERAND_ONE && p->field->array))
     {
-        type = df_schema_type_of(DF_TEXT);
-
-    } else if (p->npath) {
-        type = df_schema_type_of(kinds[p->form]);
-
-    } else {
-        type = p->field->type;
-        list = list || (p->field->array && !element);
+        return type->array_oid;
     }
 
-    return list ? type->array_oid : type->oid;
+    return type->oid;
 }
 
 
@@ -474,17 +483,13 @@ df_query_compare_compile(df_compile_t *c, const df_predicate_t *p)
 }
 
 
-/*
- *            no null in the list           a null in the list
- *     in     f = ANY(list)                 (f = ANY(list) OR f IS NULL)
- *     nin    (f <> ALL(list) OR f IS NULL)
- *                                  (f <> ALL(list) AND f IS NOT NULL)
- */
+/* the values of a list as one array; *null: nulls were left out of it */
 
 static ngx_int_t
-df_query_in_compile(df_compile_t *c, const df_predicate_t *p)
+df_query_values_compile(df_compile_t *c, const df_predicate_t *p,
+    ngx_uint_t *null)
 {
-    ngx_uint_t   i, n, null, not;
+    ngx_uint_t   i, n;
     df_value_t   list, *values;
 
     values = ngx_palloc(c->pool, (p->noperands + 1) * sizeof(df_value_t));
@@ -500,30 +505,64 @@ df_query_in_compile(df_compile_t *c, const df_predicate_t *p)
         }
     }
 
-    null = (n != p->noperands);
-    not = (p->op->name.data[0] == 'n');
+    *null = (n != p->noperands);
 
     if (df_schema_array(c->pool, values, n, &list) != NGX_OK
-        || ((null || not) && df_writer_add(&c->sql, "(", 1) != NGX_OK)
         || df_query_left_compile(c, p, p->form) != NGX_OK
         || df_compile_sql(c, p->op->sql) != NGX_OK
-        || df_compile_param(c, df_query_operand_oid(p), &list) != NGX_OK
-        || df_writer_add(&c->sql, ")", 1) != NGX_OK)
+        || df_compile_param(c, df_query_operand_oid(p), &list) != NGX_OK)
     {
         return NGX_ERROR;
     }
 
-    if (!null && !not) {
-        return NGX_OK;
+    return df_writer_add(&c->sql, ")", 1);
+}
+
+
+/* (f = ANY(list)), with a null in the list (f = ANY(list) OR f IS NULL) */
+
+static ngx_int_t
+df_query_in_compile(df_compile_t *c, const df_predicate_t *p)
+{
+    ngx_uint_t  null;
+
+    if (df_writer_add(&c->sql, "(", 1) != NGX_OK
+        || df_query_values_compile(c, p, &null) != NGX_OK)
+    {
+        return NGX_ERROR;
     }
 
-    if (df_compile_sql(c, null && not ? " AND " : " OR ") != NGX_OK
+    if (!null) {
+        return df_writer_add(&c->sql, ")", 1);
+    }
+
+    if (df_compile_sql(c, " OR ") != NGX_OK
         || df_query_left_compile(c, p, DF_PATH_TEXT) != NGX_OK)
     {
         return NGX_ERROR;
     }
 
-    return df_compile_sql(c, null && not ? " IS NOT NULL)" : " IS NULL)");
+    return df_compile_sql(c, " IS NULL)");
+}
+
+
+/* (f <> ALL(list) OR f IS NULL), with a null in the list
+   (f <> ALL(list) AND f IS NOT NULL): neither is ever unknown */
+
+static ngx_int_t
+df_query_nin_compile(df_compile_t *c, const df_predicate_t *p)
+{
+    ngx_uint_t  null;
+
+    if (df_writer_add(&c->sql, "(", 1) != NGX_OK
+        || df_query_values_compile(c, p, &null) != NGX_OK
+        || df_compile_sql(c, null ? " AND " : " OR ") != NGX_OK
+        || df_query_left_compile(c, p, DF_PATH_TEXT) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    return df_compile_sql(c, null ? " IS NOT NULL)" : " IS NULL)");
 }
 
 

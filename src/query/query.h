@@ -118,6 +118,7 @@ typedef struct {
     ngx_pool_t            *pool;
 
     df_predicate_t        *filter;      /* NULL: all rows */
+    ngx_uint_t             nodes;       /* of the filter, while it is read */
     ngx_array_t            sort;        /* df_sort_t, as the client gave it */
     ngx_array_t            fields;      /* df_field_t *; empty: all visible */
     ngx_uint_t             given;       /* bits: parameters that were given */

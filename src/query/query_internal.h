@@ -52,13 +52,31 @@ typedef struct {
                         const df_place_t *place, df_problem_t *problem);
 } df_parameter_t;
 
-/* the parameter, marked as given; NULL when the operation takes none of this
-   name; *twice is set when it was given before */
-const df_parameter_t *df_query_parameter(df_request_t *r,
-    const ngx_str_t *name, ngx_uint_t *twice);
-/* nearest of the operation's parameters and, of a list, of the fields */
-ngx_str_t *df_query_parameter_nearest(const df_request_t *r,
-    const ngx_str_t *name, ngx_uint_t fields);
+/* the parameter, NULL when the operation takes none of this name; DECLINED
+   when it was given before */
+ngx_int_t df_query_parameter(df_request_t *r, const ngx_str_t *name,
+    const df_place_t *place, const df_parameter_t **parameter,
+    df_problem_t *problem);
+/* text: one value, or several between commas */
+ngx_int_t df_query_parameter_set(df_request_t *r,
+    const df_parameter_t *parameter, const ngx_str_t *text,
+    const df_place_t *place, df_problem_t *problem);
+/* nothing has this name: the nearest parameter, or field when it may be one */
+ngx_int_t df_query_parameter_refuse(const df_request_t *r,
+    const ngx_str_t *name, ngx_uint_t fields, const df_place_t *place,
+    df_problem_t *problem);
+/* of a parameter that was read before; place is room for two */
+const df_place_t *df_query_parameter_place(const df_request_t *r,
+    const ngx_str_t *name, df_place_t *place);
+
+/* the next of a list between commas; 0 at its end; rest->data becomes NULL */
+ngx_uint_t df_query_comma_next(ngx_str_t *rest, ngx_str_t *word);
+
+/* what a client may know of; NULL for a hidden field too */
+const df_field_t *df_query_field(const df_model_t *model,
+    const ngx_str_t *name);
+ngx_int_t df_query_field_refuse(const df_model_t *model,
+    const ngx_str_t *name, const df_place_t *place, df_problem_t *problem);
 
 ngx_int_t df_query_sort_add(df_request_t *r, const ngx_str_t *item,
     const df_place_t *place, df_problem_t *problem);
@@ -71,7 +89,6 @@ ngx_int_t df_query_fields_add(df_request_t *r, const ngx_str_t *item,
 typedef struct {
     df_request_t  *request;
     df_problem_t  *problem;
-    ngx_uint_t     nodes;               /* so far */
 } df_filter_t;
 
 ngx_int_t df_query_filter_json(df_filter_t *filter, const cJSON *node,
@@ -81,7 +98,7 @@ ngx_int_t df_query_filter_json(df_filter_t *filter, const cJSON *node,
 ngx_int_t df_query_filter_suffix(df_filter_t *filter, const ngx_str_t *name,
     const ngx_str_t *value, const df_place_t *place,
     df_predicate_t **predicate);
-/* both; either may be NULL: all rows */
+/* both must be true; *filter may be NULL: all rows */
 ngx_int_t df_query_filter_and(ngx_pool_t *pool, df_predicate_t **filter,
     df_predicate_t *other);
 
@@ -129,6 +146,9 @@ struct df_operator_s {
     unsigned       before:1;    /* like: anything may stand before, */
     unsigned       behind:1;    /* behind the operand */
 };
+
+/* the type of an operand, or of a list's elements */
+const df_type_t *df_query_operand_type(const df_predicate_t *p);
 
 /* the row for the field (with a path); NULL when it takes no such operator */
 const df_operator_t *df_query_operator(const df_field_t *field,
@@ -243,7 +263,7 @@ ngx_int_t df_compile_init(df_compile_t *c, ngx_pool_t *pool,
 ngx_int_t df_compile_where_key(df_compile_t *c, const df_admitted_t *admitted);
 /* the columns of "rows" and, when it is set, the version */
 ngx_int_t df_compile_columns(df_compile_t *c, const df_compiled_t *compiled);
-/* closes the statement and adds it; a new one can begin */
+/* closes the statement and adds it; df_compile_init() begins another */
 ngx_int_t df_compile_end(df_compile_t *c, df_compiled_t *compiled);
 ngx_int_t df_compile_write(const df_admitted_t *admitted, df_compile_t *c,
     df_compiled_t *compiled);
