@@ -80,6 +80,16 @@ $(NGINX_SRC)/src/core/nginx.h:
 	      "(or: make run) or say NGINX_SRC=DIR" >&2; exit 1
 
 
+run:
+	@t/tools/packages.sh build run
+	@$(MAKE) --no-print-directory build/ngx_dataflow_module.so \
+	    NGINX_SRC=/usr/share/nginx/src
+	@PORT=$(PORT) t/tools/shop.sh start
+
+stop:
+	@t/tools/shop.sh stop
+
+
 test:
 	@t/tools/packages.sh build run test
 	@$(MAKE) --no-print-directory $(MODULE) build/noblock.so
@@ -93,4 +103,4 @@ clean:
 	rm -rf build
 
 
-.PHONY: all static test clean FORCE
+.PHONY: all static run stop test clean FORCE
