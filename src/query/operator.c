@@ -14,10 +14,6 @@
 
 #define DF_TYPE_ANY  ((ngx_uint_t) -1)
 
-/* the gate's AND and the query string's stand above a filter */
-#define DF_QUERY_COMPILE_MAX_DEPTH  (DF_FILTER_MAX_DEPTH + 2)
-
-
 static ngx_int_t df_query_compare_compile(df_compile_t *c,
     const df_predicate_t *p);
 static ngx_int_t df_query_in_compile(df_compile_t *c,
@@ -34,9 +30,6 @@ static ngx_int_t df_query_isnull_compile(df_compile_t *c,
     const df_predicate_t *p);
 static ngx_int_t df_query_search_compile(df_compile_t *c,
     const df_predicate_t *p);
-
-static ngx_int_t df_query_tree_compile(df_compile_t *c,
-    const df_predicate_t *p, ngx_uint_t depth);
 
 
 /*
@@ -337,130 +330,7 @@ df_query_operator_nearest(const df_field_t *field, ngx_uint_t npath,
 }
 
 
-/* sides of a comparison */
-
-static ngx_int_t
-df_query_path_compile(df_compile_t *c, const df_predicate_t *p,
-    const char *arrow)
-{
-    ngx_uint_t    i;
-    df_value_t    path, *steps;
-
-    steps = ngx_pcalloc(c->pool, p->npath * sizeof(df_value_t));
-    if (steps == NULL) {
-        return NGX_ERROR;
-    }
-
-    for (i = 0; i < p->npath; i++) {
-        steps[i].text = p->path[i];
-    }
-
-    if (df_schema_array(c->pool, steps, p->npath, &path) != NGX_OK
-        || df_writer_add(&c->sql, "(", 1) != NGX_OK
-        || df_compile_ident(c, p->field) != NGX_OK
-        || df_compile_sql(c, arrow) != NGX_OK
-        || df_compile_param(c, df_schema_type_of(DF_TEXT)->array_oid, &path)
-           != NGX_OK)
-    {
-        return NGX_ERROR;
-    }
-
-    return df_writer_add(&c->sql, ")", 1);
-}
-
-
-static ngx_int_t
-df_query_left_compile(df_compile_t *c, const df_predicate_t *p,
-    df_path_form_t form)
-{
-    if (p->npath == 0) {
-        return df_compile_ident(c, p->field);
-    }
-
-    if (form == DF_PATH_JSON) {
-        return df_query_path_compile(c, p, " #> ");
-    }
-
-    if (form == DF_PATH_TEXT) {
-        if (df_query_path_compile(c, p, " #>> ") != NGX_OK) {
-            return NGX_ERROR;
-        }
-
-        return p->op->ordered ? df_compile_sql(c, " COLLATE \"C\"") : NGX_OK;
-    }
-
-    /* the cast must not see what is no number: only CASE keeps this order */
-
-    if (df_compile_sql(c, "CASE WHEN jsonb_typeof") != NGX_OK
-        || df_query_path_compile(c, p, " #> ") != NGX_OK
-        || df_compile_sql(c, " = 'number' THEN (") != NGX_OK
-        || df_compile_ident(c, p->field) != NGX_OK)
-    {
-        return NGX_ERROR;
-    }
-
-    return df_writer_printf(&c->sql, " #>> $%ui)::numeric END",
-                            c->types.nelts);
-}
-
-
-const df_type_t *
-df_query_operand_type(const df_predicate_t *p)
-{
-    ngx_uint_t  key;
-
-    static const df_kind_t  forms[] = { DF_TEXT, DF_NUMERIC, DF_JSON };
-
-    key = (p->op->operand == DF_OPERAND_ELEMENT
-           || p->op->operand == DF_OPERAND_ELEMENTS)
-          && !p->field->array;
-
-    if (key || p->op->operand == DF_OPERAND_PATTERN) {
-        return df_schema_type_of(DF_TEXT);
-    }
-
-    return p->npath ? df_schema_type_of(forms[p->form]) : p->field->type;
-}
-
-
-static Oid
-df_query_operand_oid(const df_predicate_t *p)
-{
-    const df_type_t  *type;
-
-    type = df_query_operand_type(p);
-
-    if (p->op->operand == DF_OPERAND_LIST
-        || p->op->operand == DF_OPERAND_ELEMENTS
-        || (p->op->operand == DF_OPERAND_ONE && p->field->array))
-    {
-        return type->array_oid;
-    }
-
-    return type->oid;
-}
-
-
-/* a list is one parameter, so that its length is not in the text */
-
-static ngx_int_t
-df_query_operand_compile(df_compile_t *c, const df_predicate_t *p)
-{
-    df_value_t  list;
-
-    if (p->op->operand != DF_OPERAND_ELEMENTS) {
-        return df_compile_param(c, df_query_operand_oid(p), p->operands);
-    }
-
-    if (df_schema_array(c->pool, p->operands, p->noperands, &list) != NGX_OK) {
-        return NGX_ERROR;
-    }
-
-    return df_compile_param(c, df_query_operand_oid(p), &list);
-}
-
-
-/* operators */
+/* SQL */
 
 static ngx_int_t
 df_query_compare_compile(df_compile_t *c, const df_predicate_t *p)
@@ -669,79 +539,6 @@ df_query_search_compile(df_compile_t *c, const df_predicate_t *p)
         || df_query_operand_compile(c, p) != NGX_OK)
     {
         return NGX_ERROR;
-    }
-
-    return df_writer_add(&c->sql, ")", 1);
-}
-
-
-/* the tree */
-
-ngx_int_t
-df_query_compile_predicate(df_compile_t *c, const df_predicate_t *p)
-{
-    return df_query_tree_compile(c, p, 0);
-}
-
-
-static ngx_int_t
-df_query_list_compile(df_compile_t *c, const df_predicate_t *p,
-    ngx_uint_t depth)
-{
-    ngx_int_t              rc;
-    ngx_uint_t             and;
-    const df_predicate_t  *child;
-
-    and = (p->kind == DF_PREDICATE_AND);
-
-    if (p->children == NULL) {
-        return df_compile_sql(c, and ? "TRUE" : "FALSE");
-    }
-
-    for (child = p->children; child; child = child->next) {
-        if (df_compile_sql(c, child == p->children ? "("
-                              : and ? " AND " : " OR ")
-            != NGX_OK)
-        {
-            return NGX_ERROR;
-        }
-
-        rc = df_query_tree_compile(c, child, depth + 1);
-        if (rc != NGX_OK) {
-            return rc;
-        }
-    }
-
-    return df_writer_add(&c->sql, ")", 1);
-}
-
-
-static ngx_int_t
-df_query_tree_compile(df_compile_t *c, const df_predicate_t *p,
-    ngx_uint_t depth)
-{
-    ngx_int_t  rc;
-
-    if (depth > DF_QUERY_COMPILE_MAX_DEPTH) {
-        return df_problem_set(c->problem, DF_PROBLEM_LIMIT_EXCEEDED,
-                              "the filter is nested too deeply");
-    }
-
-    if (p->kind == DF_PREDICATE_COMPARE) {
-        return p->op->compile(c, p);
-    }
-
-    if (p->kind != DF_PREDICATE_NOT) {
-        return df_query_list_compile(c, p, depth);
-    }
-
-    if (df_compile_sql(c, "NOT (") != NGX_OK) {
-        return NGX_ERROR;
-    }
-
-    rc = df_query_tree_compile(c, p->children, depth + 1);
-    if (rc != NGX_OK) {
-        return rc;
     }
 
     return df_writer_add(&c->sql, ")", 1);

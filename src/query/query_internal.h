@@ -219,9 +219,15 @@ ngx_int_t df_compile_sql(df_compile_t *c, const char *text);
 ngx_int_t df_compile_ident(df_compile_t *c, const df_field_t *f);
 ngx_int_t df_compile_str(df_compile_t *c, const ngx_str_t *text);
 
-/* a condition that can stand beside AND, OR and NOT as it is; operator.c */
+/* a condition that can stand beside AND, OR and NOT as it is; predicate.c */
 ngx_int_t df_query_compile_predicate(df_compile_t *c,
     const df_predicate_t *p);
+
+/* the sides of a comparison, for operators */
+ngx_int_t df_query_left_compile(df_compile_t *c, const df_predicate_t *p,
+    df_path_form_t form);
+ngx_int_t df_query_operand_compile(df_compile_t *c, const df_predicate_t *p);
+Oid df_query_operand_oid(const df_predicate_t *p);
 
 
 #define DF_MAX_PARAMETERS  65535        /* Bind counts them in 16 bits */

@@ -1,0 +1,602 @@
+
+/*
+ * Copyright (C) the ngx_dataflow authors
+ *
+ * Filters, from their two spellings to one tree of predicates: the members of
+ * a JSON filter and the parameters field__operator of a query string.  Names
+ * are looked up here, operands are read in operand.c.
+ */
+
+
+#include <ngx_config.h>
+#include "query/query_internal.h"
+
+
+/* the left side of a comparison */
+
+typedef struct {
+    const df_field_t  *field;
+    ngx_str_t         *path;
+    ngx_uint_t         npath;
+} df_query_left_t;
+
+typedef struct {
+    ngx_str_t            name;
+    df_predicate_kind_t  kind;
+} df_query_logical_t;
+
+
+static ngx_int_t df_query_object_parse(df_filter_t *filter, const cJSON *node,
+    const df_place_t *place, ngx_uint_t depth, df_predicate_t **predicate);
+
+
+static ngx_str_t  df_query_eq = ngx_string("eq");
+
+static df_query_logical_t  df_query_logicals[] = {
+    { ngx_string("$and"), DF_PREDICATE_AND },
+    { ngx_string("$or"), DF_PREDICATE_OR },
+    { ngx_string("$not"), DF_PREDICATE_NOT }
+};
+
+#define DF_QUERY_LOGICALS                                                    \
+    (sizeof(df_query_logicals) / sizeof(df_query_logicals[0]))
+
+
+/* predicates */
+
+static ngx_int_t
+df_query_predicate_create(df_filter_t *filter, const df_place_t *place,
+    df_predicate_kind_t kind, df_predicate_t **predicate)
+{
+    df_request_t  *r;
+
+    r = filter->request;
+
+    if (++r->nodes > DF_FILTER_MAX_NODES) {
+        return df_query_refuse(filter->problem, DF_PROBLEM_LIMIT_EXCEEDED,
+                               place, "limit_exceeded",
+                               "a filter has at most %d conditions",
+                               DF_FILTER_MAX_NODES);
+    }
+
+    *predicate = ngx_pcalloc(r->pool, sizeof(df_predicate_t));
+    if (*predicate == NULL) {
+        return NGX_ERROR;
+    }
+
+    (*predicate)->kind = kind;
+
+    return NGX_OK;
+}
+
+
+/* all of a list: itself when it is only one */
+
+static ngx_int_t
+df_query_list_close(df_filter_t *filter, const df_place_t *place,
+    df_predicate_t *list, df_predicate_t **predicate)
+{
+    ngx_int_t  rc;
+
+    if (list && list->next == NULL) {
+        *predicate = list;
+        return NGX_OK;
+    }
+
+    rc = df_query_predicate_create(filter, place, DF_PREDICATE_AND,
+                                   predicate);
+    if (rc == NGX_OK) {
+        (*predicate)->children = list;
+    }
+
+    return rc;
+}
+
+
+ngx_int_t
+df_query_filter_and(ngx_pool_t *pool, df_predicate_t **filter,
+    df_predicate_t *other)
+{
+    df_predicate_t  *and, **last;
+
+    if (*filter == NULL) {
+        *filter = other;
+        return NGX_OK;
+    }
+
+    and = *filter;
+
+    if (and->kind != DF_PREDICATE_AND) {
+        and = ngx_pcalloc(pool, sizeof(df_predicate_t));
+        if (and == NULL) {
+            return NGX_ERROR;
+        }
+
+        and->kind = DF_PREDICATE_AND;
+        and->children = *filter;
+        *filter = and;
+    }
+
+    for (last = &and->children; *last; last = &(*last)->next) {
+        /* void */
+    }
+
+    *last = other;
+
+    return NGX_OK;
+}
+
+
+/* names */
+
+static ngx_int_t
+df_query_path_parse(df_filter_t *filter, const ngx_str_t *steps,
+    const df_place_t *place, df_query_left_t *left)
+{
+    u_char     *p, *start, *last;
+    ngx_str_t  *path;
+
+    if (left->field->array || left->field->type->kind != DF_JSON) {
+        return df_query_refuse(filter->problem, DF_PROBLEM_UNKNOWN_FIELD,
+                               place, "unknown_field",
+                               "\"%V\" is no json field and has no \"%V\"",
+                               &left->field->name, steps);
+    }
+
+    path = ngx_palloc(filter->request->pool,
+                      DF_FILTER_MAX_PATH * sizeof(ngx_str_t));
+    if (path == NULL) {
+        return NGX_ERROR;
+    }
+
+    left->path = path;
+    last = steps->data + steps->len;
+    start = steps->data;
+
+    for (p = start; /* void */ ; p++) {
+
+        if (p < last && *p != '.') {
+            continue;
+        }
+
+        if (p == start) {
+            return df_query_refuse(filter->problem, DF_PROBLEM_UNKNOWN_FIELD,
+                                   place, "unknown_field",
+                                   "a path has an empty step");
+        }
+
+        if (left->npath == DF_FILTER_MAX_PATH) {
+            return df_query_refuse(filter->problem, DF_PROBLEM_LIMIT_EXCEEDED,
+                                   place, "limit_exceeded",
+                                   "a path has at most %d steps",
+                                   DF_FILTER_MAX_PATH);
+        }
+
+        if (df_str_copy(filter->request->pool, &path[left->npath], start,
+                        p - start)
+            != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+
+        left->npath++;
+
+        if (p == last) {
+            return NGX_OK;
+        }
+
+        start = p + 1;
+    }
+}
+
+
+/* "price", "attrs.color.name" */
+
+static ngx_int_t
+df_query_left_parse(df_filter_t *filter, const ngx_str_t *name,
+    const df_place_t *place, df_query_left_t *left)
+{
+    u_char      *dot;
+    ngx_str_t    head, steps;
+
+    ngx_memzero(left, sizeof(df_query_left_t));
+
+    head = *name;
+    dot = ngx_strlchr(name->data, name->data + name->len, '.');
+
+    if (dot) {
+        head.len = dot - name->data;
+    }
+
+    left->field = df_query_field(filter->request->model, &head);
+
+    if (left->field == NULL) {
+        return df_query_field_refuse(filter->request->model, &head, place,
+                                     filter->problem);
+    }
+
+    if (dot == NULL) {
+        return NGX_OK;
+    }
+
+    steps.data = dot + 1;
+    steps.len = name->data + name->len - steps.data;
+
+    return df_query_path_parse(filter, &steps, place, left);
+}
+
+
+static ngx_int_t
+df_query_operator_refuse(df_filter_t *filter, const df_query_left_t *left,
+    const ngx_str_t *name, const char *prefix, const df_place_t *place)
+{
+    ngx_str_t   all, *nearest;
+
+    all = df_query_operator_names(filter->request->pool, left->field,
+                                  left->npath, prefix);
+    nearest = df_query_operator_nearest(left->field, left->npath, name);
+
+    if (nearest) {
+        return df_query_refuse(filter->problem, DF_PROBLEM_UNKNOWN_OPERATOR,
+                               place, "unknown_operator",
+                               "\"%V\" takes no operator \"%s%V\"; did you "
+                               "mean \"%s%V\"? It takes %V",
+                               &left->field->name, prefix, name, prefix,
+                               nearest, &all);
+    }
+
+    return df_query_refuse(filter->problem, DF_PROBLEM_UNKNOWN_OPERATOR,
+                           place, "unknown_operator",
+                           "\"%V\" takes no operator \"%s%V\"; it takes %V",
+                           &left->field->name, prefix, name, &all);
+}
+
+
+/* a comparison without its operands */
+
+static ngx_int_t
+df_query_compare_create(df_filter_t *filter, const df_query_left_t *left,
+    const ngx_str_t *name, const char *prefix, const df_place_t *place,
+    df_predicate_t **predicate)
+{
+    ngx_int_t             rc;
+    df_predicate_t       *p;
+    const df_operator_t  *op;
+
+    op = df_query_operator(left->field, left->npath, name);
+
+    if (op == NULL) {
+        return df_query_operator_refuse(filter, left, name, prefix, place);
+    }
+
+    rc = df_query_predicate_create(filter, place, DF_PREDICATE_COMPARE,
+                                   predicate);
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    p = *predicate;
+    p->field = left->field;
+    p->path = left->path;
+    p->npath = left->npath;
+    p->op = op;
+
+    return NGX_OK;
+}
+
+
+/* suffix */
+
+/* splits at the last "__"; a field whose own name is as long comes first */
+
+static ngx_uint_t
+df_query_suffix_split(df_filter_t *filter, const ngx_str_t *name,
+    ngx_str_t *left, ngx_str_t *op)
+{
+    size_t  i;
+
+    *left = *name;
+    *op = df_query_eq;
+
+    if (df_query_field(filter->request->model, name)) {
+        return 0;
+    }
+
+    for (i = name->len; i > 2; i--) {
+        if (name->data[i - 1] == '_' && name->data[i - 2] == '_') {
+            left->len = i - 2;
+            op->data = name->data + i;
+            op->len = name->len - i;
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+
+ngx_int_t
+df_query_filter_suffix(df_filter_t *filter, const ngx_str_t *name,
+    const ngx_str_t *value, const df_place_t *place,
+    df_predicate_t **predicate)
+{
+    ngx_int_t         rc;
+    ngx_str_t         left_name, op;
+    ngx_uint_t        suffix;
+    df_query_left_t   left;
+
+    suffix = df_query_suffix_split(filter, name, &left_name, &op);
+
+    if (ngx_strlchr(name->data, name->data + name->len, '.') == NULL
+        && df_query_field(filter->request->model, &left_name) == NULL
+        && !(suffix && df_query_operator_exists(&op)))
+    {
+        return NGX_ABORT;
+    }
+
+    rc = df_query_left_parse(filter, &left_name, place, &left);
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    rc = df_query_compare_create(filter, &left, &op, "", place, predicate);
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    return df_query_operand_text(filter, value, place, *predicate);
+}
+
+
+/* json */
+
+static ngx_int_t
+df_query_compare_parse(df_filter_t *filter, const df_query_left_t *left,
+    const ngx_str_t *name, const cJSON *node, const df_place_t *place,
+    df_predicate_t **predicate)
+{
+    ngx_int_t  rc;
+
+    rc = df_query_compare_create(filter, left, name, "$", place, predicate);
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    return df_query_operand_json(filter, node, place, *predicate);
+}
+
+
+static ngx_uint_t
+df_query_node_has_operators(const cJSON *node)
+{
+    ngx_str_t     name;
+    const cJSON  *member;
+
+    if (df_json_kind(node) != DF_JSON_OBJECT) {
+        return 0;
+    }
+
+    for (member = node->child; member; member = member->next) {
+        name = df_json_name(member);
+
+        if (name.len && name.data[0] == '$') {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+
+/* {"$gte": 1, "$lt": 5} */
+
+static ngx_int_t
+df_query_operators_parse(df_filter_t *filter, const df_query_left_t *left,
+    const cJSON *node, const df_place_t *place, df_predicate_t **predicate)
+{
+    ngx_int_t         rc;
+    ngx_str_t         name;
+    df_place_t        at;
+    const cJSON      *member;
+    df_predicate_t   *list, **last;
+
+    list = NULL;
+    last = &list;
+
+    ngx_memzero(&at, sizeof(df_place_t));
+    at.parent = place;
+    at.name = &name;
+
+    for (member = node->child; member; member = member->next) {
+        name = df_json_name(member);
+
+        if (name.len == 0 || name.data[0] != '$') {
+            return df_query_refuse(filter->problem,
+                                   DF_PROBLEM_UNKNOWN_OPERATOR, &at,
+                                   "unknown_operator",
+                                   "an operator starts with $");
+        }
+
+        /* the name in the place keeps its $ */
+
+        rc = df_query_compare_parse(filter, left,
+                                    &(ngx_str_t) { name.len - 1,
+                                                   name.data + 1 },
+                                    member, &at, last);
+        if (rc != NGX_OK) {
+            return rc;
+        }
+
+        last = &(*last)->next;
+    }
+
+    return df_query_list_close(filter, place, list, predicate);
+}
+
+
+/* "price": 5, "price": {"$gte": 1}, "attrs": {"color": "red"} */
+
+static ngx_int_t
+df_query_member_parse(df_filter_t *filter, const ngx_str_t *name,
+    const cJSON *node, const df_place_t *place, df_predicate_t **predicate)
+{
+    ngx_int_t        rc;
+    df_query_left_t  left;
+
+    rc = df_query_left_parse(filter, name, place, &left);
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    if (df_query_node_has_operators(node)) {
+        return df_query_operators_parse(filter, &left, node, place,
+                                        predicate);
+    }
+
+    return df_query_compare_parse(filter, &left, &df_query_eq, node, place,
+                                  predicate);
+}
+
+
+static ngx_str_t *
+df_query_logical_name_at(void *list, ngx_uint_t i)
+{
+    return &((df_query_logical_t *) list)[i].name;
+}
+
+
+static ngx_int_t
+df_query_logical_refuse(df_filter_t *filter, const ngx_str_t *name,
+    const df_place_t *place)
+{
+    ngx_str_t  *nearest;
+
+    nearest = df_nearest(name, df_query_logicals, DF_QUERY_LOGICALS,
+                         df_query_logical_name_at);
+
+    return df_query_refuse(filter->problem, DF_PROBLEM_UNKNOWN_OPERATOR,
+                           place, "unknown_operator",
+                           "filters are joined by $and, $or and $not%s%V%s",
+                           nearest ? "; did you mean \"" : "",
+                           nearest ? nearest : &(ngx_str_t) ngx_null_string,
+                           nearest ? "\"?" : "");
+}
+
+
+/* "$or": [{…}, {…}], "$not": {…} */
+
+static ngx_int_t
+df_query_logical_parse(df_filter_t *filter, const ngx_str_t *name,
+    const cJSON *node, const df_place_t *place, ngx_uint_t depth,
+    df_predicate_t **predicate)
+{
+    ngx_int_t         rc;
+    ngx_uint_t        i;
+    df_place_t        at;
+    const cJSON      *item;
+    df_predicate_t  **last;
+
+    for (i = 0; i < DF_QUERY_LOGICALS; i++) {
+        if (df_query_logicals[i].name.len == name->len
+            && ngx_memcmp(df_query_logicals[i].name.data, name->data,
+                          name->len)
+               == 0)
+        {
+            break;
+        }
+    }
+
+    if (i == DF_QUERY_LOGICALS) {
+        return df_query_logical_refuse(filter, name, place);
+    }
+
+    rc = df_query_predicate_create(filter, place, df_query_logicals[i].kind,
+                                   predicate);
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    last = &(*predicate)->children;
+
+    if ((*predicate)->kind == DF_PREDICATE_NOT) {
+        return df_query_object_parse(filter, node, place, depth + 1, last);
+    }
+
+    if (df_json_kind(node) != DF_JSON_ARRAY) {
+        return df_query_refuse(filter->problem, DF_PROBLEM_INVALID_VALUE,
+                               place, "type", "expected an array of filters");
+    }
+
+    ngx_memzero(&at, sizeof(df_place_t));
+    at.parent = place;
+
+    for (item = node->child; item; item = item->next) {
+        rc = df_query_object_parse(filter, item, &at, depth + 1, last);
+        if (rc != NGX_OK) {
+            return rc;
+        }
+
+        last = &(*last)->next;
+        at.index++;
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+df_query_object_parse(df_filter_t *filter, const cJSON *node,
+    const df_place_t *place, ngx_uint_t depth, df_predicate_t **predicate)
+{
+    ngx_int_t         rc;
+    ngx_str_t         name;
+    df_place_t        at;
+    const cJSON      *member;
+    df_predicate_t   *list, **last;
+
+    if (depth == DF_FILTER_MAX_DEPTH) {
+        return df_query_refuse(filter->problem, DF_PROBLEM_LIMIT_EXCEEDED,
+                               place, "limit_exceeded",
+                               "a filter is nested at most %d deep",
+                               DF_FILTER_MAX_DEPTH);
+    }
+
+    if (df_json_kind(node) != DF_JSON_OBJECT) {
+        return df_query_refuse(filter->problem, DF_PROBLEM_INVALID_VALUE,
+                               place, "type", "expected an object");
+    }
+
+    list = NULL;
+    last = &list;
+
+    ngx_memzero(&at, sizeof(df_place_t));
+    at.parent = place;
+    at.name = &name;
+
+    for (member = node->child; member; member = member->next) {
+        name = df_json_name(member);
+
+        if (name.len && name.data[0] == '$') {
+            rc = df_query_logical_parse(filter, &name, member, &at, depth,
+                                        last);
+        } else {
+            rc = df_query_member_parse(filter, &name, member, &at, last);
+        }
+
+        if (rc != NGX_OK) {
+            return rc;
+        }
+
+        last = &(*last)->next;
+    }
+
+    return df_query_list_close(filter, place, list, predicate);
+}
+
+
+ngx_int_t
+df_query_filter_json(df_filter_t *filter, const cJSON *node,
+    const df_place_t *place, df_predicate_t **predicate)
+{
+    return df_query_object_parse(filter, node, place, 0, predicate);
+}
