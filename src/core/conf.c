@@ -14,7 +14,7 @@ static ngx_int_t df_conf_option_set(ngx_conf_t *cf, ngx_uint_t from,
     ngx_uint_t arg, const df_conf_option_t *options, void *conf);
 static const df_conf_option_t *df_conf_option_find(
     const df_conf_option_t *options, const ngx_str_t *name);
-static ngx_int_t df_conf_option_unknown(ngx_conf_t *cf, const ngx_str_t *name,
+static void df_conf_option_unknown(ngx_conf_t *cf, const ngx_str_t *name,
     const df_conf_option_t *options);
 static ngx_str_t *df_conf_option_name_at(void *list, ngx_uint_t i);
 
@@ -87,7 +87,8 @@ df_conf_option_set(ngx_conf_t *cf, ngx_uint_t from, ngx_uint_t arg,
     option = df_conf_option_find(options, &name);
 
     if (option == NULL) {
-        return df_conf_option_unknown(cf, &name, options);
+        df_conf_option_unknown(cf, &name, options);
+        return NGX_ERROR;
     }
 
     if (eq == NULL) {
@@ -139,45 +140,23 @@ df_conf_option_find(const df_conf_option_t *options, const ngx_str_t *name)
 }
 
 
-static ngx_int_t
+static void
 df_conf_option_unknown(ngx_conf_t *cf, const ngx_str_t *name,
     const df_conf_option_t *options)
 {
-    ngx_str_t    *args, *nearest, hint, known;
-    ngx_uint_t    n;
-    df_writer_t   w;
+    ngx_str_t   *args, known;
+    ngx_uint_t   n;
 
-    if (df_writer_init(&w, cf->temp_pool, 128) != NGX_OK) {
-        return NGX_ERROR;
-    }
+    for (n = 0; options[n].name.len; n++) { /* void */ }
 
-    for (n = 0; options[n].name.len; n++) {
-        if (df_writer_printf(&w, "%s\"%V\"", n ? ", " : "", &options[n].name)
-            != NGX_OK)
-        {
-            return NGX_ERROR;
-        }
-    }
-
-    if (df_writer_text(&w, &known) != NGX_OK) {
-        return NGX_ERROR;
-    }
-
-    ngx_str_set(&hint, "");
-
-    nearest = df_nearest(name, (void *) options, n, df_conf_option_name_at);
-
-    if (nearest) {
-        hint = df_str_printf(cf->temp_pool, "did you mean \"%V\"? ", nearest);
-    }
+    known = df_conf_known(cf, name, (void *) options, n,
+                          df_conf_option_name_at);
 
     args = cf->args->elts;
 
     ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                       "unknown option \"%V\" in directive \"%V\": "
-                       "%Vknown are %V", name, &args[0], &hint, &known);
-
-    return NGX_ERROR;
+                       "unknown option \"%V\" in directive \"%V\", %V",
+                       name, &args[0], &known);
 }
 
 

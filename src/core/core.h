@@ -121,7 +121,9 @@ ngx_str_t *df_nearest(const ngx_str_t *word, void *list, ngx_uint_t n,
  * the functions below.  The tree lives in the pool.
  */
 
-#define DF_JSON_MAX_DEPTH  128
+#define DF_JSON_MAX_DEPTH    128
+#define DF_JSON_NUMBER_MARK  0xff
+#define DF_JSON_NUL_MARK     0xfe
 
 typedef enum {
     DF_JSON_NULL = 0,
@@ -184,8 +186,8 @@ ngx_int_t df_time_parse_time(const u_char *p, size_t len, int64_t *usec);
 ngx_int_t df_time_parse_timestamp(const u_char *p, size_t len, ngx_uint_t zone,
     int64_t *usec);
 
-/* at most 40 bytes are written */
-#define DF_TIME_LEN  40
+/* at most DF_TIME_LEN bytes are written */
+#define DF_TIME_LEN  64
 u_char *df_time_format_date(u_char *p, int64_t days);
 u_char *df_time_format_time(u_char *p, int64_t usec);
 u_char *df_time_format_timestamp(u_char *p, int64_t usec, ngx_uint_t zone);
