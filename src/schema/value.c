@@ -1,0 +1,382 @@
+
+/*
+ * Copyright (C) the ngx_dataflow authors
+ *
+ * value: literals of queries and of bodies to PostgreSQL's parameters.  What
+ * is right for a type is its parser's; here are null, the kinds of JSON, and
+ * arrays.
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include "schema/schema_internal.h"
+
+
+/* PostgreSQL's MAXDIM */
+#define DF_SCHEMA_ARRAY_DIMS  6
+
+
+/* an array on its way from JSON to PostgreSQL's literal */
+typedef struct {
+    const df_field_t    *field;
+    ngx_pool_t          *pool;
+    ngx_uint_t           constrain;
+    df_value_error_t    *error;
+
+    df_writer_t          writer;
+    ngx_uint_t           ndims;         /* 0 until the first element */
+    ngx_uint_t           lengths[DF_SCHEMA_ARRAY_DIMS];
+} df_schema_array_t;
+
+
+static ngx_int_t df_schema_node_parse(const df_field_t *field,
+    ngx_pool_t *pool, const cJSON *node, ngx_uint_t constrain,
+    df_value_t *value, df_value_error_t *error);
+static ngx_uint_t df_schema_node_fits(const df_type_t *type,
+    df_json_kind_t kind);
+static ngx_int_t df_schema_array_parse(const df_field_t *field,
+    ngx_pool_t *pool, const cJSON *node, ngx_uint_t constrain,
+    df_value_t *value, df_value_error_t *error);
+static ngx_int_t df_schema_array_level(df_schema_array_t *array,
+    const cJSON *node, ngx_uint_t depth);
+static ngx_int_t df_schema_array_shape(df_schema_array_t *array,
+    const cJSON *node, ngx_uint_t depth);
+static ngx_int_t df_schema_array_element(df_schema_array_t *array,
+    const cJSON *node);
+static ngx_int_t df_schema_array_add(df_writer_t *w, const df_value_t *value);
+
+
+static const ngx_str_t  df_schema_array_uneven =
+    ngx_string("an array whose inner arrays have one length, at least 1");
+
+
+ngx_int_t
+df_schema_parse_text(const df_field_t *field, ngx_pool_t *pool,
+    const ngx_str_t *literal, ngx_uint_t element, df_value_t *value,
+    df_value_error_t *error)
+{
+    cJSON            *node;
+    df_json_error_t   reason;
+
+    ngx_memzero(value, sizeof(df_value_t));
+
+    if (element || !field->array) {
+        return field->type->parse(field, pool, literal, value, error);
+    }
+
+    node = df_json_parse(pool, literal, &reason);
+
+    /* without a node the array's own refusal says what an array is */
+
+    return df_schema_array_parse(field, pool, node, 0, value, error);
+}
+
+
+ngx_int_t
+df_schema_parse_json(const df_field_t *field, ngx_pool_t *pool,
+    const cJSON *node, ngx_uint_t element, ngx_uint_t constrain,
+    df_value_t *value, df_value_error_t *error)
+{
+    static const ngx_str_t  required = ngx_string("a value other than null");
+
+    ngx_memzero(value, sizeof(df_value_t));
+
+    if (df_json_kind(node) == DF_JSON_NULL) {
+
+        if (constrain && field->not_null && !element) {
+            return df_schema_refuse(error, "null", &required);
+        }
+
+        value->null = 1;
+        return NGX_OK;
+    }
+
+    if (field->array && !element) {
+        return df_schema_array_parse(field, pool, node, constrain, value,
+                                     error);
+    }
+
+    return df_schema_node_parse(field, pool, node, constrain, value, error);
+}
+
+
+/* a scalar, or an element of an array */
+
+static ngx_int_t
+df_schema_node_parse(const df_field_t *field, ngx_pool_t *pool,
+    const cJSON *node, ngx_uint_t constrain, df_value_t *value,
+    df_value_error_t *error)
+{
+    ngx_int_t         rc;
+    ngx_str_t         text;
+    df_json_kind_t    kind;
+    const df_type_t  *type;
+
+    type = field->type;
+    kind = df_json_kind(node);
+
+    if (type->kind == DF_JSON) {
+        return df_schema_jsonb_print(pool, node, value, error);
+    }
+
+    if (!df_schema_node_fits(type, kind)) {
+        return df_schema_refuse(error, "type", &type->expected);
+    }
+
+    if (kind == DF_JSON_STRING && df_json_has_nul(node)) {
+        return df_schema_refuse(error, "nul", &df_schema_no_nul);
+    }
+
+    text = df_json_text(node);
+
+    rc = type->parse(field, pool, &text, value, error);
+
+    if (rc != NGX_OK || !constrain) {
+        return rc;
+    }
+
+    return df_schema_constrain(field, pool, value, error);
+}
+
+
+static ngx_uint_t
+df_schema_node_fits(const df_type_t *type, df_json_kind_t kind)
+{
+    switch (kind) {
+
+    case DF_JSON_STRING:
+        return (type->flags & (DF_TYPE_QUOTED|DF_TYPE_NUMBER)) != 0;
+
+    case DF_JSON_NUMBER:
+        return (type->flags & DF_TYPE_NUMBER) != 0;
+
+    case DF_JSON_TRUE:
+    case DF_JSON_FALSE:
+        return type->kind == DF_BOOLEAN;
+
+    default:
+        return 0;
+    }
+}
+
+
+/* node: NULL when the literal was not even JSON */
+
+static ngx_int_t
+df_schema_array_parse(const df_field_t *field, ngx_pool_t *pool,
+    const cJSON *node, ngx_uint_t constrain, df_value_t *value,
+    df_value_error_t *error)
+{
+    ngx_int_t          rc;
+    df_schema_array_t  array;
+
+    if (node == NULL || df_json_kind(node) != DF_JSON_ARRAY) {
+        (void) df_schema_refuse(error, "type", &field->type->expected);
+        goto refused;
+    }
+
+    ngx_memzero(&array, sizeof(df_schema_array_t));
+
+    array.field = field;
+    array.pool = pool;
+    array.constrain = constrain;
+    array.error = error;
+
+    if (df_writer_init(&array.writer, pool, 256) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    rc = df_schema_array_level(&array, node, 0);
+
+    if (rc == NGX_OK) {
+        return df_writer_text(&array.writer, &value->text);
+    }
+
+    if (rc == NGX_ERROR || error->expected.data == df_schema_array_uneven.data)
+    {
+        return rc;
+    }
+
+refused:
+
+    error->expected = df_str_printf(pool, "an array with each element %V",
+                                    &error->expected);
+    return NGX_DECLINED;
+}
+
+
+/* recursion ends at DF_SCHEMA_ARRAY_DIMS */
+
+static ngx_int_t
+df_schema_array_level(df_schema_array_t *array, const cJSON *node,
+    ngx_uint_t depth)
+{
+    ngx_int_t     rc;
+    const cJSON  *child;
+
+    if (df_schema_array_shape(array, node, depth) != NGX_OK) {
+        return df_schema_refuse(array->error, "type",
+                                &df_schema_array_uneven);
+    }
+
+    if (df_writer_add(&array->writer, "{", 1) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    for (child = node->child; child; child = child->next) {
+
+        rc = (depth + 1 < array->ndims)
+             ? df_schema_array_level(array, child, depth + 1)
+             : df_schema_array_element(array, child);
+
+        if (rc != NGX_OK) {
+            return rc;
+        }
+
+        if (df_writer_add(&array->writer, child->next ? "," : "}", 1)
+            != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+    }
+
+    return node->child ? NGX_OK : df_writer_add(&array->writer, "}", 1);
+}
+
+
+/* The first array of each depth tells the others their length, the first
+   element how deep elements are.  An array in an array of json is a value. */
+
+static ngx_int_t
+df_schema_array_shape(df_schema_array_t *array, const cJSON *node,
+    ngx_uint_t depth)
+{
+    ngx_uint_t    n;
+    const cJSON  *child, *first;
+
+    if (df_json_kind(node) != DF_JSON_ARRAY) {
+        return NGX_DECLINED;
+    }
+
+    n = 0;
+
+    for (child = node->child; child; child = child->next) {
+        n++;
+    }
+
+    if (array->ndims == 0) {
+
+        /* on the way down to the first element */
+
+        for (first = node; /* void */ ; first = first->child) {
+
+            if (array->ndims == DF_SCHEMA_ARRAY_DIMS) {
+                return NGX_DECLINED;
+            }
+
+            array->ndims++;
+
+            if (first->child == NULL
+                || array->field->type->kind == DF_JSON
+                || df_json_kind(first->child) != DF_JSON_ARRAY)
+            {
+                break;
+            }
+        }
+    }
+
+    if (array->lengths[depth] == 0) {
+        array->lengths[depth] = n;
+    }
+
+    if (n == 0 && depth > 0) {
+        return NGX_DECLINED;
+    }
+
+    return (n == array->lengths[depth]) ? NGX_OK : NGX_DECLINED;
+}
+
+
+static ngx_int_t
+df_schema_array_element(df_schema_array_t *array, const cJSON *node)
+{
+    ngx_int_t   rc;
+    df_value_t  value;
+
+    rc = df_schema_parse_json(array->field, array->pool, node, 1,
+                              array->constrain, &value, array->error);
+
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    return df_schema_array_add(&array->writer, &value);
+}
+
+
+ngx_int_t
+df_schema_array(ngx_pool_t *pool, const df_value_t *elements, ngx_uint_t n,
+    df_value_t *value)
+{
+    ngx_uint_t   i;
+    df_writer_t  w;
+
+    ngx_memzero(value, sizeof(df_value_t));
+
+    if (df_writer_init(&w, pool, 256) != NGX_OK
+        || df_writer_add(&w, "{", 1) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    for (i = 0; i < n; i++) {
+
+        if ((i && df_writer_add(&w, ",", 1) != NGX_OK)
+            || df_schema_array_add(&w, &elements[i]) != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+    }
+
+    if (df_writer_add(&w, "}", 1) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    return df_writer_text(&w, &value->text);
+}
+
+
+/* every element is quoted: an unquoted NULL is a null, and blanks and braces
+   mean nothing inside quotes */
+
+static ngx_int_t
+df_schema_array_add(df_writer_t *w, const df_value_t *value)
+{
+    u_char  *p, *last;
+
+    if (value->null) {
+        return df_writer_add(w, "NULL", 4);
+    }
+
+    if (df_writer_reserve(w, 2 * value->text.len + 2) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    *w->pos++ = '"';
+
+    last = value->text.data + value->text.len;
+
+    for (p = value->text.data; p < last; p++) {
+
+        if (*p == '"' || *p == '\\') {
+            *w->pos++ = '\\';
+        }
+
+        *w->pos++ = *p;
+    }
+
+    *w->pos++ = '"';
+
+    return NGX_OK;
+}
