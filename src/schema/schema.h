@@ -271,7 +271,8 @@ u_char *df_schema_text(const df_field_t *field, u_char *p, const u_char *v,
 /* nginx.conf */
 
 typedef struct {
-    ngx_array_t    models;      /* df_model_t * */
+    ngx_array_t         models;         /* df_model_t * */
+    ngx_atomic_uint_t   generation;     /* another one with each reading */
 } df_schema_conf_t;
 
 ngx_int_t df_schema_conf_init(ngx_conf_t *cf, df_schema_conf_t *conf);
@@ -296,6 +297,14 @@ ngx_int_t df_schema_finish(ngx_conf_t *cf, df_schema_conf_t *conf);
 
 
 /* migration */
+
+/* tells this reading of the configuration from others; df_schema_conf_init()
+   calls it */
+void df_schema_generation_init(df_schema_conf_t *conf);
+
+/* the field that a constraint made by the migration guards, or NULL */
+df_field_t *df_schema_constraint_field(const df_model_t *model,
+    const ngx_str_t *constraint);
 
 typedef enum {
     DF_MIGRATION_PENDING = 0,

@@ -1,0 +1,150 @@
+
+/*
+ * Copyright (C) the ngx_dataflow authors
+ *
+ * The inside of the migration: what the catalog holds, what the models ask
+ * for beyond it, and the SQL between the two.  Only migrate.c talks to
+ * PostgreSQL; the others turn results into structures and structures into
+ * text.
+ */
+
+
+#ifndef _DF_SCHEMA_MIGRATE_H_INCLUDED_
+#define _DF_SCHEMA_MIGRATE_H_INCLUDED_
+
+
+#include "schema/schema.h"
+
+
+DF_HIDDEN_BEGIN
+
+
+/* catalog: the tables of a database's models, as PostgreSQL has them */
+
+typedef struct {
+    ngx_str_t             name;
+    ngx_str_t             type;         /* format_type() */
+    ngx_str_t             expression;   /* the default's, empty: none */
+    Oid                   oid;
+    int32_t               typmod;
+    unsigned              not_null:1;
+    unsigned              generated:1;  /* identity, or computed */
+    unsigned              declared:1;   /* by a model that was compared */
+} df_catalog_column_t;
+
+typedef struct {
+    ngx_str_t             name;
+    ngx_str_t             columns;      /* "a,b"; empty when it is partial, of
+                                           expressions, invalid, no btree */
+    unsigned              unique:1;
+    unsigned              primary:1;
+} df_catalog_index_t;
+
+typedef struct {
+    ngx_str_t             name;
+    ngx_str_t             columns;
+    ngx_str_t             comment;
+    Oid                   target;       /* of a foreign key; 0: a check */
+    unsigned              declared:1;
+} df_catalog_constraint_t;
+
+typedef struct {
+    const df_model_t     *model;        /* the first that names the table */
+    Oid                   oid;
+    ngx_array_t           columns;      /* df_catalog_column_t */
+    ngx_array_t           indexes;      /* df_catalog_index_t */
+    ngx_array_t           constraints;  /* df_catalog_constraint_t */
+    unsigned              no_schema:1;
+    unsigned              exists:1;
+    unsigned              view:1;       /* anything but a table */
+    unsigned              touched:1;    /* has the updated_at trigger */
+    unsigned              failed:1;     /* could not be created */
+} df_catalog_table_t;
+
+typedef struct {
+    df_model_t           *model;
+    df_catalog_table_t   *table;
+} df_catalog_entry_t;
+
+typedef struct {
+    ngx_pool_t           *pool;
+    ngx_array_t           entries;      /* df_catalog_entry_t, a model each */
+    ngx_array_t           tables;       /* df_catalog_table_t */
+    const char           *values[2];    /* names of tables, of schemas */
+    unsigned              schema:1;     /* "dataflow" is there */
+    unsigned              function:1;   /* and its touch_updated_at() */
+} df_catalog_t;
+
+/* all of these return NGX_OK, or NGX_ERROR without memory */
+
+ngx_int_t df_schema_catalog_init(df_catalog_t *catalog, ngx_pool_t *pool,
+    df_schema_conf_t *schema, const df_database_t *database);
+
+/* appends the df_pg_statement_t that read the catalog */
+ngx_int_t df_schema_catalog_ask(df_catalog_t *catalog, ngx_array_t *statements);
+
+/* takes the result of the i-th of them */
+ngx_int_t df_schema_catalog_take(df_catalog_t *catalog, ngx_uint_t i,
+    const PGresult *res);
+
+
+/* diff: what is to be done, and what is only to be reported */
+
+typedef enum {
+    DF_CHANGE_REPORT = 0,       /* text says all */
+    DF_CHANGE_CREATE,
+    DF_CHANGE_REPLACE
+} df_change_kind_t;
+
+#define DF_CHANGE_SQL  3
+
+typedef struct {
+    df_change_kind_t      kind;
+    const df_model_t     *model;
+    df_catalog_table_t   *table;
+    ngx_str_t             text;         /* or the object's name: column "a" of
+                                           table "b" */
+    ngx_str_t             sql[DF_CHANGE_SQL];
+    ngx_uint_t            nsql;
+    ngx_str_t             failure;      /* PostgreSQL's message */
+    unsigned              creates_table:1;
+    unsigned              done:1;
+} df_change_t;
+
+/* appends df_change_t in an order in which they can be carried out */
+ngx_int_t df_schema_diff(df_catalog_t *catalog, ngx_array_t *changes);
+
+
+/* ddl: SQL text, made of declared identifiers and quoted literals */
+
+/* an empty string without memory */
+ngx_str_t df_schema_ddl_name(ngx_pool_t *pool, const df_model_t *model,
+    const ngx_str_t *object, const char *suffix);
+ngx_str_t df_schema_ddl_type(ngx_pool_t *pool, const df_field_t *field);
+ngx_str_t df_schema_ddl_literal(ngx_pool_t *pool, const ngx_str_t *text);
+ngx_str_t df_schema_ddl_table(ngx_pool_t *pool, const df_model_t *model);
+ngx_str_t df_schema_ddl_column(ngx_pool_t *pool, const df_field_t *field,
+    ngx_uint_t not_null);
+ngx_str_t df_schema_ddl_index(ngx_pool_t *pool, const df_model_t *model,
+    const df_index_t *index);
+
+/* also empty when the field has none: */
+ngx_str_t df_schema_ddl_default(ngx_pool_t *pool, const df_field_t *field);
+ngx_int_t df_schema_ddl_check(ngx_pool_t *pool, const df_field_t *field,
+    ngx_str_t *expression);
+
+/* the names of an index's fields: a,b */
+ngx_str_t df_schema_ddl_columns(ngx_pool_t *pool, const df_index_t *index,
+    const char *quote);
+
+/* the primary key's object name: its constraint is "<table>_pkey" */
+extern const ngx_str_t df_schema_ddl_primary;
+
+extern const ngx_str_t df_schema_ddl_touch_schema;
+extern const ngx_str_t df_schema_ddl_touch_function;
+
+
+DF_HIDDEN_END
+
+
+#endif /* _DF_SCHEMA_MIGRATE_H_INCLUDED_ */
