@@ -1,0 +1,240 @@
+
+/*
+ * Copyright (C) the ngx_dataflow authors
+ *
+ * Which operation a path and a method name.  Reads the request line and
+ * nothing else; the only file that knows the shape of the API's URLs.
+ */
+
+
+#include "http/http_internal.h"
+
+
+static ngx_int_t df_http_route_path(df_http_ctx_t *ctx, ngx_uint_t *resource);
+static ngx_int_t df_http_route_key(df_http_ctx_t *ctx, ngx_str_t *rest);
+static ngx_int_t df_http_route_allow(df_http_ctx_t *ctx,
+    ngx_uint_t resource);
+
+
+static const df_http_method_t  df_http_methods[] = {
+
+    { NGX_HTTP_GET|NGX_HTTP_HEAD, DF_HTTP_COLLECTION,
+      DF_LIST, 0, ngx_string("GET, HEAD") },
+
+    { NGX_HTTP_POST, DF_HTTP_COLLECTION,
+      DF_CREATE, 1, ngx_string("POST") },
+
+    { NGX_HTTP_GET|NGX_HTTP_HEAD, DF_HTTP_ITEM,
+      DF_GET, 0, ngx_string("GET, HEAD") },
+
+    { NGX_HTTP_PATCH, DF_HTTP_ITEM,
+      DF_UPDATE, 1, ngx_string("PATCH") },
+
+    { NGX_HTTP_PUT, DF_HTTP_ITEM,
+      DF_REPLACE, 1, ngx_string("PUT") },
+
+    { NGX_HTTP_DELETE, DF_HTTP_ITEM,
+      DF_DELETE, 0, ngx_string("DELETE") },
+
+    { NGX_HTTP_POST, DF_HTTP_QUERY,
+      DF_LIST, 1, ngx_string("POST") }
+};
+
+#define DF_HTTP_METHODS                                                       \
+    (sizeof(df_http_methods) / sizeof(df_http_method_t))
+
+
+#define df_http_route_offers(ctx, m, where)                                   \
+    (((m)->resource & (where))                                                \
+     && ((ctx)->conf->rules.expose & (1u << (m)->op)))
+
+
+ngx_int_t
+df_http_route(df_http_ctx_t *ctx)
+{
+    ngx_int_t                rc;
+    ngx_uint_t               i, resource;
+    ngx_http_request_t      *r;
+    const df_http_method_t  *m;
+
+    r = ctx->request;
+    resource = 0;
+
+    rc = df_http_route_path(ctx, &resource);
+
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    for (i = 0; i < DF_HTTP_METHODS; i++) {
+        m = &df_http_methods[i];
+
+        if ((m->method & r->method) && df_http_route_offers(ctx, m, resource))
+        {
+            ctx->method = m;
+            return NGX_OK;
+        }
+    }
+
+    rc = df_http_route_allow(ctx, resource);
+
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    if (r->method == NGX_HTTP_OPTIONS) {
+        return NGX_OK;
+    }
+
+    return df_problem_set(&ctx->run.problem, DF_PROBLEM_METHOD_NOT_ALLOWED,
+                          "%V is not among the methods of \"%V\"",
+                          &r->method_name, &r->uri);
+}
+
+
+static ngx_int_t
+df_http_route_path(df_http_ctx_t *ctx, ngx_uint_t *resource)
+{
+    ngx_int_t            rc;
+    ngx_str_t            rest;
+    ngx_http_request_t  *r;
+    df_http_loc_conf_t  *conf;
+
+    r = ctx->request;
+    conf = ctx->conf;
+
+    if (r->uri.len < conf->path.len
+        || ngx_memcmp(r->uri.data, conf->path.data, conf->path.len) != 0)
+    {
+        goto unknown;
+    }
+
+    rest.data = r->uri.data + conf->path.len;
+    rest.len = r->uri.len - conf->path.len;
+
+    if (rest.len == 0 || (rest.len == 1 && rest.data[0] == '/')) {
+        *resource = DF_HTTP_COLLECTION;
+        return NGX_OK;
+    }
+
+    if (rest.data[0] != '/') {
+        goto unknown;
+    }
+
+    rest.data++;
+    rest.len--;
+
+    *resource = DF_HTTP_ITEM;
+
+    if (rest.len == sizeof("query") - 1
+        && ngx_memcmp(rest.data, "query", sizeof("query") - 1) == 0)
+    {
+        /* a row can only have this key when keys are texts */
+
+        if (!(conf->model->key->type->flags & DF_TYPE_TEXT)) {
+            *resource = 0;
+        }
+
+        *resource |= DF_HTTP_QUERY;
+    }
+
+    if (ngx_strlchr(rest.data, rest.data + rest.len, '/') == NULL) {
+        ctx->key = rest;
+        return NGX_OK;
+    }
+
+    rc = df_http_route_key(ctx, &rest);
+
+    if (rc != NGX_DECLINED) {
+        return rc;
+    }
+
+unknown:
+
+    return df_problem_set(&ctx->run.problem, DF_PROBLEM_NOT_FOUND,
+                          "there is nothing at \"%V\"", &r->uri);
+}
+
+
+/*
+ * A key that holds a slash is sent as %2F, which r->uri does not tell from a
+ * slash of the path: the request line does.
+ */
+
+static ngx_int_t
+df_http_route_key(df_http_ctx_t *ctx, ngx_str_t *rest)
+{
+    u_char              *p, *last, *dst, *src;
+    ngx_http_request_t  *r;
+
+    r = ctx->request;
+
+    if (r != r->main || r->internal) {
+        return NGX_DECLINED;
+    }
+
+    p = r->unparsed_uri.data;
+    last = ngx_strlchr(p, p + r->unparsed_uri.len, '?');
+
+    if (last == NULL) {
+        last = p + r->unparsed_uri.len;
+    }
+
+    for (src = last; src > p && src[-1] != '/'; src--) { /* void */ }
+
+    ctx->key.data = ngx_pnalloc(r->pool, last - src);
+    if (ctx->key.data == NULL) {
+        return NGX_ERROR;
+    }
+
+    dst = ctx->key.data;
+    ngx_unescape_uri(&dst, &src, last - src, 0);
+    ctx->key.len = dst - ctx->key.data;
+
+    if (ctx->key.len != rest->len
+        || ngx_memcmp(ctx->key.data, rest->data, rest->len) != 0)
+    {
+        return NGX_DECLINED;
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+df_http_route_allow(df_http_ctx_t *ctx, ngx_uint_t resource)
+{
+    u_char                  *p;
+    ngx_str_t                allow;
+    ngx_uint_t               i;
+    const df_http_method_t  *m;
+    u_char                   buf[128];
+
+    p = buf;
+
+    for (i = 0; i < DF_HTTP_METHODS; i++) {
+        m = &df_http_methods[i];
+
+        if (df_http_route_offers(ctx, m, resource)) {
+            p = ngx_cpymem(p, m->allow.data, m->allow.len);
+            *p++ = ',';
+            *p++ = ' ';
+        }
+    }
+
+    if (p == buf) {
+        return df_problem_set(&ctx->run.problem, DF_PROBLEM_NOT_FOUND,
+                              "there is nothing at \"%V\"",
+                              &ctx->request->uri);
+    }
+
+    p = ngx_cpymem(p, "OPTIONS", sizeof("OPTIONS") - 1);
+
+    if (df_str_copy(ctx->request->pool, &allow, buf, p - buf) != NGX_OK
+        || df_http_header(ctx->request, "Allow", &allow) == NULL)
+    {
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
+}
