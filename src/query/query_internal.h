@@ -171,6 +171,7 @@ struct df_update_operator_s {
     unsigned       on_array:1;  /* the value is one element */
     unsigned       on_json:1;
     unsigned       constrain:1; /* the value may become the field's own */
+    unsigned       scale:1;     /* the value is not rounded to the field's */
     unsigned       flag:1;      /* the value can only be true */
     const char    *sql;         /* %f the field, %v the value, %n now */
 };

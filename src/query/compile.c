@@ -1,0 +1,698 @@
+
+/*
+ * Copyright (C) the ngx_dataflow authors
+ *
+ * An admitted request to statements: what reads.  Only names of the declared
+ * model and texts of this folder's own tables become SQL; every value is a
+ * parameter.  Writing statements are in compile_write.c.
+ */
+
+
+#include <ngx_config.h>
+#include "query/query_internal.h"
+
+
+/* of pg_type.dat */
+#define DF_QUERY_INT8OID  20
+
+
+static ngx_int_t df_query_compile_answer(const df_admitted_t *admitted,
+    ngx_pool_t *pool, df_compiled_t *compiled);
+static ngx_int_t df_query_compile_answer_sort(const df_admitted_t *admitted,
+    ngx_pool_t *pool, df_compiled_t *compiled);
+static ngx_uint_t df_query_compile_column(df_compiled_t *compiled,
+    const df_field_t *field);
+static ngx_int_t df_query_compile_get(const df_admitted_t *admitted,
+    df_compile_t *c, df_compiled_t *compiled);
+static ngx_int_t df_query_compile_list(const df_admitted_t *admitted,
+    df_compile_t *c, df_compiled_t *compiled);
+static ngx_int_t df_query_compile_count(const df_admitted_t *admitted,
+    df_compile_t *c, df_compiled_t *compiled);
+static ngx_int_t df_query_compile_from(df_compile_t *c,
+    const df_admitted_t *admitted);
+static ngx_int_t df_query_compile_after(df_compile_t *c,
+    const df_admitted_t *admitted);
+static ngx_uint_t df_query_compile_is_row(const df_admitted_t *admitted);
+static ngx_int_t df_query_compile_after_row(df_compile_t *c,
+    const df_admitted_t *admitted);
+static ngx_int_t df_query_compile_behind(df_compile_t *c, const df_sort_t *s,
+    const df_value_t *value, ngx_uint_t last);
+static ngx_int_t df_query_compile_order(df_compile_t *c,
+    const df_admitted_t *admitted);
+
+
+typedef ngx_int_t (*df_query_compile_pt)(const df_admitted_t *admitted,
+    df_compile_t *c, df_compiled_t *compiled);
+
+
+static const df_query_compile_pt  df_query_compilers[DF_OPERATIONS] = {
+    [DF_LIST] = df_query_compile_list,
+    [DF_GET] = df_query_compile_get,
+    [DF_CREATE] = df_compile_write,
+    [DF_UPDATE] = df_compile_write,
+    [DF_REPLACE] = df_compile_write,
+    [DF_DELETE] = df_compile_write
+};
+
+
+ngx_int_t
+df_query_compile(const df_admitted_t *admitted, ngx_pool_t *pool,
+    ngx_uint_t streamed, df_compiled_t *compiled, df_problem_t *problem)
+{
+    df_compile_t  c;
+
+    ngx_memzero(compiled, sizeof(df_compiled_t));
+
+    compiled->lane = streamed ? DF_PG_STREAM : DF_PG_READ;
+    compiled->count = -1;
+    compiled->estimate = -1;
+    compiled->check = -1;
+    compiled->version = -1;
+    compiled->key = -1;
+
+    if (df_query_compile_answer(admitted, pool, compiled) != NGX_OK
+        || df_compile_init(&c, pool, problem) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    return df_query_compilers[admitted->request->op](admitted, &c, compiled);
+}
+
+
+/* which columns "rows" has, and what each of them is for */
+
+static ngx_int_t
+df_query_compile_answer(const df_admitted_t *admitted, ngx_pool_t *pool,
+    df_compiled_t *compiled)
+{
+    const df_request_t  *r;
+
+    r = admitted->request;
+
+    compiled->limit = admitted->limit;
+    compiled->unlimited = admitted->unlimited;
+
+    if (r->op != DF_DELETE && !r->minimal) {
+        compiled->nfields = admitted->fields.nelts;
+    }
+
+    compiled->columns = ngx_palloc(pool,
+                                   (compiled->nfields + admitted->sort.nelts
+                                    + 1)
+                                   * sizeof(df_field_t *));
+    if (compiled->columns == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_memcpy(compiled->columns, admitted->fields.elts,
+               compiled->nfields * sizeof(df_field_t *));
+
+    compiled->ncolumns = compiled->nfields;
+
+    if (r->op == DF_LIST) {
+        return df_query_compile_answer_sort(admitted, pool, compiled);
+    }
+
+    if (r->op == DF_CREATE || r->op == DF_DELETE) {
+        compiled->key = df_query_compile_column(compiled, r->model->key);
+    }
+
+    if (r->op != DF_DELETE) {
+        compiled->version = compiled->ncolumns;
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+df_query_compile_answer_sort(const df_admitted_t *admitted, ngx_pool_t *pool,
+    df_compiled_t *compiled)
+{
+    ngx_uint_t        i;
+    const df_sort_t  *sort;
+
+    if (admitted->unlimited || admitted->limit == 0) {
+        /* there is no next page, and no cursor to be made */
+        return NGX_OK;
+    }
+
+    compiled->sort_columns = ngx_palloc(pool, admitted->sort.nelts
+                                              * sizeof(ngx_uint_t));
+    if (compiled->sort_columns == NULL) {
+        return NGX_ERROR;
+    }
+
+    sort = admitted->sort.elts;
+
+    for (i = 0; i < admitted->sort.nelts; i++) {
+        compiled->sort_columns[i] = df_query_compile_column(compiled,
+                                                            sort[i].field);
+    }
+
+    return NGX_OK;
+}
+
+
+/* the field's column, a new one when it is not among those answered */
+
+static ngx_uint_t
+df_query_compile_column(df_compiled_t *compiled, const df_field_t *field)
+{
+    ngx_uint_t  i;
+
+    for (i = 0; i < compiled->ncolumns; i++) {
+        if (compiled->columns[i] == field) {
+            return i;
+        }
+    }
+
+    compiled->columns[compiled->ncolumns] = field;
+
+    return compiled->ncolumns++;
+}
+
+
+static ngx_int_t
+df_query_compile_get(const df_admitted_t *admitted, df_compile_t *c,
+    df_compiled_t *compiled)
+{
+    ngx_int_t  rc;
+
+    if (df_compile_sql(c, "SELECT ") != NGX_OK
+        || df_compile_columns(c, compiled) != NGX_OK
+        || df_compile_sql(c, " FROM ") != NGX_OK
+        || df_compile_str(c, &admitted->request->model->quoted) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    rc = df_compile_where_key(c, admitted);
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    return df_compile_end(c, compiled);
+}
+
+
+/*
+ * Limit and offset are parameters, so that pages share a prepared statement;
+ * PostgreSQL was measured to choose the same plans as with constants.
+ */
+
+static ngx_int_t
+df_query_compile_list(const df_admitted_t *admitted, df_compile_t *c,
+    df_compiled_t *compiled)
+{
+    ngx_int_t   rc;
+    df_value_t  value;
+
+    if (df_compile_sql(c, "SELECT ") != NGX_OK
+        || df_compile_columns(c, compiled) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    rc = df_query_compile_from(c, admitted);
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    if (admitted->after != NULL) {
+        if (df_compile_sql(c, admitted->filter ? " AND " : " WHERE ") != NGX_OK
+            || df_query_compile_after(c, admitted) != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+    }
+
+    if (df_query_compile_order(c, admitted) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    ngx_memzero(&value, sizeof(df_value_t));
+
+    if (!admitted->unlimited) {
+
+        /* one more row than wanted tells whether there is a next page */
+
+        value.text = df_str_printf(c->pool, "%ui", admitted->limit
+                                           + (admitted->limit ? 1 : 0));
+
+        if (df_compile_sql(c, " LIMIT ") != NGX_OK
+            || df_compile_param(c, DF_QUERY_INT8OID, &value) != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+    }
+
+    if (admitted->offset) {
+        value.text = df_str_printf(c->pool, "%ui", admitted->offset);
+
+        if (df_compile_sql(c, " OFFSET ") != NGX_OK
+            || df_compile_param(c, DF_QUERY_INT8OID, &value) != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+    }
+
+    rc = df_compile_end(c, compiled);
+    if (rc != NGX_OK || admitted->request->count == DF_COUNT_NONE) {
+        return rc;
+    }
+
+    return df_query_compile_count(admitted, c, compiled);
+}
+
+
+/*
+ * An estimate is exact up to DF_COUNT_CAP rows, where counting is cheap, and
+ * the planner's own figure for the same filter beyond.
+ */
+
+static ngx_int_t
+df_query_compile_count(const df_admitted_t *admitted, df_compile_t *c,
+    df_compiled_t *compiled)
+{
+    ngx_int_t   rc;
+    ngx_uint_t  exact;
+
+    if (compiled->lane == DF_PG_STREAM) {
+        return df_problem_set(c->problem, DF_PROBLEM_BAD_REQUEST,
+                              "a streamed list has no count: "
+                              "leave out either count or limit=all");
+    }
+
+    exact = (admitted->request->count == DF_COUNT_EXACT);
+
+    if (df_compile_init(c, c->pool, c->problem) != NGX_OK
+        || df_compile_sql(c, "SELECT count(*)") != NGX_OK
+        || (!exact && df_compile_sql(c, " FROM (SELECT 1") != NGX_OK))
+    {
+        return NGX_ERROR;
+    }
+
+    rc = df_query_compile_from(c, admitted);
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    if (!exact
+        && df_writer_printf(&c->sql, " LIMIT %d) AS t", DF_COUNT_CAP + 1)
+           != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    compiled->count = compiled->nstatements;
+
+    rc = df_compile_end(c, compiled);
+    if (rc != NGX_OK || exact) {
+        return rc;
+    }
+
+    if (df_compile_init(c, c->pool, c->problem) != NGX_OK
+        || df_compile_sql(c, "EXPLAIN (FORMAT JSON) SELECT 1") != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    rc = df_query_compile_from(c, admitted);
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    compiled->estimate = compiled->nstatements;
+
+    return df_compile_end(c, compiled);
+}
+
+
+static ngx_int_t
+df_query_compile_from(df_compile_t *c, const df_admitted_t *admitted)
+{
+    if (df_compile_sql(c, " FROM ") != NGX_OK
+        || df_compile_str(c, &admitted->request->model->quoted) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    if (admitted->filter == NULL) {
+        return NGX_OK;
+    }
+
+    if (df_compile_sql(c, " WHERE ") != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    return df_query_compile_predicate(c, admitted->filter);
+}
+
+
+static ngx_inline ngx_uint_t
+df_query_compile_nullable(const df_field_t *field)
+{
+    return !field->not_null && !field->key;
+}
+
+
+/*
+ * The rows behind the cursor's.  A comparison of rows is what PostgreSQL
+ * answers from an index best, but it knows neither mixed directions nor
+ * nulls; these need the long form: (A OR (a = and (B OR (b = and …)))).
+ */
+
+static ngx_int_t
+df_query_compile_after(df_compile_t *c, const df_admitted_t *admitted)
+{
+    ngx_uint_t         i, n;
+    const df_sort_t   *sort;
+    const df_value_t  *after;
+
+    if (df_query_compile_is_row(admitted)) {
+        return df_query_compile_after_row(c, admitted);
+    }
+
+    sort = admitted->sort.elts;
+    after = admitted->after;
+    n = admitted->sort.nelts;
+
+    if (!after[0].null && !df_query_compile_nullable(sort[0].field)) {
+
+        /* says nothing new, but is a bound that an index can begin at */
+
+        if (df_compile_ident(c, sort[0].field) != NGX_OK
+            || df_compile_sql(c, sort[0].descending ? " <= " : " >= ")
+               != NGX_OK
+            || df_compile_param(c, df_schema_oid(sort[0].field), &after[0])
+               != NGX_OK
+            || df_compile_sql(c, " AND ") != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+    }
+
+    for (i = 0; i < n; i++) {
+        if (df_query_compile_behind(c, &sort[i], &after[i], i == n - 1)
+            != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+    }
+
+    for (i = 0; i + 1 < n; i++) {
+        if (df_compile_sql(c, "))") != NGX_OK) {
+            return NGX_ERROR;
+        }
+    }
+
+    return df_compile_sql(c, ")");
+}
+
+
+static ngx_uint_t
+df_query_compile_is_row(const df_admitted_t *admitted)
+{
+    ngx_uint_t        i;
+    const df_sort_t  *sort;
+
+    sort = admitted->sort.elts;
+
+    for (i = 0; i < admitted->sort.nelts; i++) {
+        if (df_query_compile_nullable(sort[i].field)
+            || sort[i].descending != sort[0].descending)
+        {
+            return 0;
+        }
+    }
+
+    return 1;
+}
+
+
+static ngx_int_t
+df_query_compile_after_row(df_compile_t *c, const df_admitted_t *admitted)
+{
+    ngx_uint_t        i, n;
+    const df_sort_t  *sort;
+
+    sort = admitted->sort.elts;
+    n = admitted->sort.nelts;
+
+    for (i = 0; i < n; i++) {
+        if (df_compile_sql(c, i ? ", " : "(") != NGX_OK
+            || df_compile_ident(c, sort[i].field) != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+    }
+
+    if (df_compile_sql(c, sort[0].descending ? ") < " : ") > ") != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    for (i = 0; i < n; i++) {
+        if (df_compile_sql(c, i ? ", " : "(") != NGX_OK
+            || df_compile_param(c, df_schema_oid(sort[i].field),
+                                &admitted->after[i])
+               != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+    }
+
+    return df_compile_sql(c, ")");
+}
+
+
+/* "(strictly behind OR (equal AND ", the last only "(strictly behind" */
+
+static ngx_int_t
+df_query_compile_behind(df_compile_t *c, const df_sort_t *s,
+    const df_value_t *value, ngx_uint_t last)
+{
+    ngx_uint_t         n;
+    const ngx_str_t   *name;
+
+    name = &s->field->quoted;
+
+    if (value->null) {
+
+        /* behind a null are the values, if nulls come first, else nothing */
+
+        if (df_writer_printf(&c->sql, s->nulls_first ? "(%V IS NOT NULL"
+                                                     : "(FALSE", name)
+            != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+
+        return last ? NGX_OK
+                    : df_writer_printf(&c->sql, " OR (%V IS NULL AND ", name);
+    }
+
+    if (df_writer_printf(&c->sql, "(%V %c ", name, s->descending ? '<' : '>')
+        != NGX_OK
+        || df_compile_param(c, df_schema_oid(s->field), value) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    n = c->types.nelts;
+
+    if (!s->nulls_first && df_query_compile_nullable(s->field)
+        && df_writer_printf(&c->sql, " OR %V IS NULL", name) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    return last ? NGX_OK
+                : df_writer_printf(&c->sql, " OR (%V = $%ui AND ", name, n);
+}
+
+
+/*
+ * The place of nulls is said only where it differs from PostgreSQL's own,
+ * because an index serves an order only with the very same words.
+ */
+
+static ngx_int_t
+df_query_compile_order(df_compile_t *c, const df_admitted_t *admitted)
+{
+    ngx_uint_t        i;
+    const df_sort_t  *s;
+
+    s = admitted->sort.elts;
+
+    for (i = 0; i < admitted->sort.nelts; i++) {
+
+        if (df_compile_sql(c, i ? ", " : " ORDER BY ") != NGX_OK) {
+            return NGX_ERROR;
+        }
+
+        /* of a column and a cast of it that is named alike, ORDER BY takes
+           the cast, unless the table is named */
+
+        if (s[i].field->selected.len != s[i].field->quoted.len
+            && (df_compile_str(c, &admitted->request->model->quoted) != NGX_OK
+                || df_compile_sql(c, ".") != NGX_OK))
+        {
+            return NGX_ERROR;
+        }
+
+        if (df_compile_ident(c, s[i].field) != NGX_OK
+            || (s[i].descending && df_compile_sql(c, " DESC") != NGX_OK))
+        {
+            return NGX_ERROR;
+        }
+
+        if (df_query_compile_nullable(s[i].field)
+            && s[i].nulls_first != s[i].descending
+            && df_compile_sql(c, s[i].nulls_first ? " NULLS FIRST"
+                                                  : " NULLS LAST")
+               != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+df_compile_init(df_compile_t *c, ngx_pool_t *pool, df_problem_t *problem)
+{
+    c->pool = pool;
+    c->problem = problem;
+
+    if (df_writer_init(&c->sql, pool, 512) != NGX_OK
+        || ngx_array_init(&c->types, pool, 8, sizeof(Oid)) != NGX_OK
+        || ngx_array_init(&c->values, pool, 8, sizeof(char *)) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+df_compile_end(df_compile_t *c, df_compiled_t *compiled)
+{
+    df_pg_statement_t  *st;
+
+    if (c->types.nelts > DF_MAX_PARAMETERS) {
+        return df_problem_set(c->problem, DF_PROBLEM_TOO_COMPLEX,
+                              "the request has more than %d values",
+                              DF_MAX_PARAMETERS);
+    }
+
+    st = &compiled->statements[compiled->nstatements++];
+
+    if (df_writer_text(&c->sql, &st->text) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    st->nparams = c->types.nelts;
+    st->types = c->types.elts;
+    st->values = c->values.elts;
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+df_compile_where_key(df_compile_t *c, const df_admitted_t *admitted)
+{
+    const df_request_t  *r;
+
+    r = admitted->request;
+
+    if (df_compile_sql(c, " WHERE ") != NGX_OK
+        || df_compile_ident(c, r->model->key) != NGX_OK
+        || df_compile_sql(c, " = ") != NGX_OK
+        || df_compile_param(c, df_schema_oid(r->model->key), &r->key)
+           != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    if (admitted->filter == NULL) {
+        return NGX_OK;
+    }
+
+    if (df_compile_sql(c, " AND ") != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    return df_query_compile_predicate(c, admitted->filter);
+}
+
+
+ngx_int_t
+df_compile_columns(df_compile_t *c, const df_compiled_t *compiled)
+{
+    ngx_uint_t  i;
+
+    for (i = 0; i < compiled->ncolumns; i++) {
+        if ((i && df_compile_sql(c, ",") != NGX_OK)
+            || df_compile_str(c, &compiled->columns[i]->selected) != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+    }
+
+    if (compiled->version == -1) {
+        return NGX_OK;
+    }
+
+    return df_compile_sql(c, i ? ",xmin" : "xmin");
+}
+
+
+ngx_int_t
+df_compile_param(df_compile_t *c, Oid type, const df_value_t *value)
+{
+    Oid          *oid;
+    const char  **text;
+
+    oid = ngx_array_push(&c->types);
+    text = ngx_array_push(&c->values);
+
+    if (oid == NULL || text == NULL
+        || df_writer_reserve(&c->sql, NGX_INT_T_LEN + 1) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    *oid = type;
+    *text = value->null ? NULL : (const char *) value->text.data;
+
+    c->sql.pos = ngx_sprintf(c->sql.pos, "$%ui", c->types.nelts);
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+df_compile_sql(df_compile_t *c, const char *text)
+{
+    return df_writer_add(&c->sql, text, ngx_strlen(text));
+}
+
+
+ngx_int_t
+df_compile_ident(df_compile_t *c, const df_field_t *f)
+{
+    return df_writer_add(&c->sql, f->quoted.data, f->quoted.len);
+}
+
+
+ngx_int_t
+df_compile_str(df_compile_t *c, const ngx_str_t *text)
+{
+    return df_writer_add(&c->sql, text->data, text->len);
+}

@@ -1,0 +1,556 @@
+
+/*
+ * Copyright (C) the ngx_dataflow authors
+ *
+ * The body of create, update and replace to assignments, and the operators
+ * that an update knows.  All that is wrong with a body is reported together,
+ * before the database is asked.
+ */
+
+
+#include <ngx_config.h>
+#include "query/query_internal.h"
+
+
+typedef struct {
+    df_request_t     *request;
+    const ngx_str_t  *pointer;          /* of the body */
+    df_problem_t     *problem;
+    u_char           *seen;             /* by the index of fields */
+} df_query_values_t;
+
+
+static ngx_int_t df_query_values_member(df_query_values_t *v,
+    const cJSON *node);
+static ngx_int_t df_query_values_field(df_query_values_t *v,
+    const cJSON *node, const df_field_t *field);
+static ngx_int_t df_query_values_stored(df_query_values_t *v,
+    const cJSON *node, const df_field_t *field);
+static ngx_uint_t df_query_values_is_operator(const cJSON *node,
+    const df_field_t *field);
+static ngx_int_t df_query_values_operator(df_query_values_t *v,
+    const cJSON *node, const df_field_t *field);
+static const df_update_operator_t *df_query_values_find(df_query_values_t *v,
+    const df_field_t *field, const cJSON *node);
+static ngx_int_t df_query_values_operand(df_query_values_t *v,
+    const cJSON *node, df_assignment_t *a);
+static ngx_int_t df_query_values_parse(df_query_values_t *v,
+    const cJSON *node, const df_field_t *field, ngx_uint_t element,
+    ngx_uint_t constrain, const ngx_str_t *pointer, df_value_t *value);
+static ngx_int_t df_query_values_rest(df_query_values_t *v);
+static df_assignment_t *df_query_values_push(ngx_array_t *list,
+    const df_field_t *field);
+static ngx_int_t df_query_values_refuse(df_query_values_t *v,
+    const ngx_str_t *pointer, const char *code, const char *fmt, ...);
+static ngx_str_t *df_query_update_operator_name(void *list, ngx_uint_t i);
+
+
+/* $merge is JSON's own merge (RFC 7396) of one level: what is no object is
+   taken for an empty one */
+
+static df_update_operator_t  df_query_update_operators[] = {
+    { .name = ngx_string("$inc"), .types = DF_TYPE_NUMBER, .scale = 1,
+      .sql = "%f + %v" },
+    { .name = ngx_string("$dec"), .types = DF_TYPE_NUMBER, .scale = 1,
+      .sql = "%f - %v" },
+    { .name = ngx_string("$mul"), .types = DF_TYPE_NUMBER,
+      .sql = "%f * %v" },
+    { .name = ngx_string("$min"), .types = DF_TYPE_ORDERED, .constrain = 1,
+      .sql = "LEAST(%f, %v)" },
+    { .name = ngx_string("$max"), .types = DF_TYPE_ORDERED, .constrain = 1,
+      .sql = "GREATEST(%f, %v)" },
+    { .name = ngx_string("$now"), .types = DF_TYPE_TIME, .flag = 1,
+      .sql = "%n" },
+    { .name = ngx_string("$append"), .on_array = 1, .constrain = 1,
+      .sql = "array_append(%f, %v)" },
+    { .name = ngx_string("$remove"), .on_array = 1,
+      .sql = "array_remove(%f, %v)" },
+    { .name = ngx_string("$merge"), .on_json = 1,
+      .sql = "CASE jsonb_typeof(%f) WHEN 'object' THEN %f "
+             "ELSE '{}' END || %v" }
+};
+
+#define DF_QUERY_UPDATE_OPERATORS                                             \
+    (sizeof(df_query_update_operators) / sizeof(df_update_operator_t))
+
+
+static ngx_str_t  df_query_merge = ngx_string("$merge");
+
+
+ngx_int_t
+df_query_parse_values(df_request_t *r, const cJSON *body,
+    const ngx_str_t *pointer, df_problem_t *problem)
+{
+    const cJSON        *node;
+    df_query_values_t   v;
+
+    v.request = r;
+    v.pointer = pointer;
+    v.problem = problem;
+
+    if (df_json_kind(body) != DF_JSON_OBJECT) {
+        return df_query_values_refuse(&v, pointer, "type",
+                                      "expected an object");
+    }
+
+    v.seen = ngx_pcalloc(r->pool, r->model->fields.nelts);
+    if (v.seen == NULL) {
+        return NGX_ERROR;
+    }
+
+    for (node = body->child; node; node = node->next) {
+        if (df_query_values_member(&v, node) == NGX_ERROR) {
+            return NGX_ERROR;
+        }
+    }
+
+    if (r->op != DF_UPDATE && df_query_values_rest(&v) == NGX_ERROR) {
+        return NGX_ERROR;
+    }
+
+    return (problem->code == DF_PROBLEM_NONE) ? NGX_OK : NGX_DECLINED;
+}
+
+
+static ngx_int_t
+df_query_values_member(df_query_values_t *v, const cJSON *node)
+{
+    ngx_str_t          name, pointer, *nearest;
+    const df_field_t  *field;
+
+    name = df_json_name(node);
+    field = df_schema_field(v->request->model, &name);
+
+    if (field != NULL && !v->seen[field->index]) {
+        v->seen[field->index] = 1;
+        return df_query_values_field(v, node, field);
+    }
+
+    pointer = df_json_pointer(v->request->pool, v->pointer, &name);
+
+    if (field != NULL) {
+        return df_query_values_refuse(v, &pointer, "duplicate",
+                                      "\"%V\" is given twice", &name);
+    }
+
+    nearest = df_schema_nearest(v->request->model, &name);
+
+    if (nearest != NULL) {
+        return df_query_values_refuse(v, &pointer, "unknown_field",
+                                      "there is no field \"%V\"; "
+                                      "did you mean \"%V\"?", &name, nearest);
+    }
+
+    return df_query_values_refuse(v, &pointer, "unknown_field",
+                                  "there is no field \"%V\"", &name);
+}
+
+
+static ngx_int_t
+df_query_values_field(df_query_values_t *v, const cJSON *node,
+    const df_field_t *field)
+{
+    ngx_int_t         rc;
+    ngx_str_t         pointer;
+    df_value_t        value;
+    df_operation_t    op;
+    df_assignment_t  *a;
+
+    op = v->request->op;
+
+    if (field->generated || field->readonly || (field->key && op != DF_CREATE))
+    {
+        if (op == DF_REPLACE) {
+            return df_query_values_stored(v, node, field);
+        }
+
+        pointer = df_json_pointer(v->request->pool, v->pointer, &field->name);
+
+        return df_query_values_refuse(v, &pointer, "readonly",
+                                      "\"%V\" cannot be set", &field->name);
+    }
+
+    if (df_query_values_is_operator(node, field)) {
+        return df_query_values_operator(v, node->child, field);
+    }
+
+    rc = df_query_values_parse(v, node, field, 0, 1, NULL, &value);
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    a = df_query_values_push(&v->request->values, field);
+    if (a == NULL) {
+        return NGX_ERROR;
+    }
+
+    a->value = value;
+
+    return NGX_OK;
+}
+
+
+/*
+ * A replacement may hold what a GET has answered.  What it cannot set must
+ * then be what is stored, which only the database can tell: 1.0 is 1.
+ */
+
+static ngx_int_t
+df_query_values_stored(df_query_values_t *v, const cJSON *node,
+    const df_field_t *field)
+{
+    ngx_int_t         rc;
+    df_value_t        value, *key;
+    df_assignment_t  *a;
+
+    rc = df_query_values_parse(v, node, field, 0, 0, NULL, &value);
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    key = &v->request->key;
+
+    if (field->key
+        && !value.null
+        && value.text.len == key->text.len
+        && ngx_memcmp(value.text.data, key->text.data, key->text.len) == 0)
+    {
+        return NGX_OK;
+    }
+
+    a = df_query_values_push(&v->request->expected, field);
+    if (a == NULL) {
+        return NGX_ERROR;
+    }
+
+    a->value = value;
+
+    return NGX_OK;
+}
+
+
+/*
+ * No value of a field is written as an object, but a json's: there only
+ * {"$merge": …} alone is not the value itself.
+ */
+
+static ngx_uint_t
+df_query_values_is_operator(const cJSON *node, const df_field_t *field)
+{
+    ngx_str_t  name;
+
+    if (df_json_kind(node) != DF_JSON_OBJECT || node->child == NULL) {
+        return 0;
+    }
+
+    if (field->array || field->type->kind != DF_JSON) {
+        return 1;
+    }
+
+    if (node->child->next != NULL) {
+        return 0;
+    }
+
+    name = df_json_name(node->child);
+
+    return name.len == df_query_merge.len
+           && ngx_memcmp(name.data, df_query_merge.data, name.len) == 0;
+}
+
+
+static ngx_int_t
+df_query_values_operator(df_query_values_t *v, const cJSON *node,
+    const df_field_t *field)
+{
+    ngx_int_t                    rc;
+    ngx_str_t                    pointer, name;
+    df_assignment_t              a, *added;
+    const df_update_operator_t  *op;
+
+    op = df_query_values_find(v, field, node);
+    if (op == NULL) {
+        return NGX_DECLINED;
+    }
+
+    if (v->request->op != DF_UPDATE || node->next != NULL) {
+        name = df_json_name(node->next ? node->next : node);
+        pointer = df_json_pointer(v->request->pool, v->pointer, &field->name);
+
+        if (v->request->op != DF_UPDATE) {
+            return df_query_values_refuse(v, &pointer, "operator",
+                                          "\"%V\" changes a stored value and "
+                                          "is for PATCH", &op->name);
+        }
+
+        return df_query_values_refuse(v, &pointer, "operator",
+                                      "expected one operator, but \"%V\" "
+                                      "follows \"%V\"", &name, &op->name);
+    }
+
+    ngx_memzero(&a, sizeof(df_assignment_t));
+    a.field = field;
+    a.op = op;
+
+    rc = df_query_values_operand(v, node, &a);
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    added = df_query_values_push(&v->request->values, field);
+    if (added == NULL) {
+        return NGX_ERROR;
+    }
+
+    *added = a;
+
+    return NGX_OK;
+}
+
+
+/* NULL when there is none of this name, or it is not for the field */
+
+static const df_update_operator_t *
+df_query_values_find(df_query_values_t *v, const df_field_t *field,
+    const cJSON *node)
+{
+    ngx_str_t                    name, pointer, *nearest;
+    ngx_uint_t                   fits;
+    const df_update_operator_t  *op;
+
+    name = df_json_name(node);
+    op = df_query_update_operator(&name);
+
+    if (op != NULL) {
+
+        if (field->array) {
+            fits = op->on_array;
+
+        } else if (field->type->kind == DF_JSON) {
+            fits = op->on_json;
+
+        } else {
+            fits = (op->types & field->type->flags) != 0;
+        }
+
+        if (fits) {
+            return op;
+        }
+    }
+
+    pointer = df_json_pointer(v->request->pool, v->pointer, &field->name);
+
+    if (op != NULL) {
+        (void) df_query_values_refuse(v, &pointer, "operator",
+                                      "\"%V\" is not for a field of type "
+                                      "%V%s", &name, &field->type->name,
+                                      field->array ? "[]" : "");
+        return NULL;
+    }
+
+    if (name.len == 0 || name.data[0] != '$') {
+        (void) df_query_values_refuse(v, &pointer, "type", "expected %V",
+                                      &field->type->expected);
+        return NULL;
+    }
+
+    nearest = df_nearest(&name, df_query_update_operators,
+                         DF_QUERY_UPDATE_OPERATORS,
+                         df_query_update_operator_name);
+
+    if (nearest == NULL) {
+        (void) df_query_values_refuse(v, &pointer, "unknown_operator",
+                                      "there is no operator \"%V\"", &name);
+        return NULL;
+    }
+
+    (void) df_query_values_refuse(v, &pointer, "unknown_operator",
+                                  "there is no operator \"%V\"; "
+                                  "did you mean \"%V\"?", &name, nearest);
+
+    return NULL;
+}
+
+
+static ngx_int_t
+df_query_values_operand(df_query_values_t *v, const cJSON *node,
+    df_assignment_t *a)
+{
+    ngx_int_t         rc;
+    ngx_str_t         pointer;
+    const char       *expected;
+    df_json_kind_t    kind;
+    df_value_error_t  error;
+
+    kind = df_json_kind(node);
+    expected = NULL;
+
+    if (a->op->flag && kind != DF_JSON_TRUE) {
+        expected = "true";
+
+    } else if (a->op->on_json && kind != DF_JSON_OBJECT) {
+        expected = "an object";
+
+    } else if (kind == DF_JSON_NULL && !a->op->on_array) {
+        expected = "a value, not null";
+    }
+
+    if (expected == NULL && a->op->flag) {
+        return NGX_OK;
+    }
+
+    pointer = df_json_pointer(v->request->pool, v->pointer, &a->field->name);
+    pointer = df_json_pointer(v->request->pool, &pointer, &a->op->name);
+
+    if (expected != NULL) {
+        return df_query_values_refuse(v, &pointer, "type", "expected %s",
+                                      expected);
+    }
+
+    rc = df_query_values_parse(v, node, a->field, a->op->on_array,
+                               a->op->constrain, &pointer, &a->value);
+
+    /* a step may be out of the field's bounds, but not be rounded to them */
+
+    if (rc == NGX_OK && a->op->scale
+        && df_schema_constrain(a->field, v->request->pool, &a->value, &error)
+           == NGX_DECLINED
+        && ngx_strcmp(error.code, "scale") == 0)
+    {
+        return df_query_values_refuse(v, &pointer, error.code, "expected %V",
+                                      &error.expected);
+    }
+
+    return rc;
+}
+
+
+static ngx_int_t
+df_query_values_parse(df_query_values_t *v, const cJSON *node,
+    const df_field_t *field, ngx_uint_t element, ngx_uint_t constrain,
+    const ngx_str_t *pointer, df_value_t *value)
+{
+    ngx_int_t         rc;
+    ngx_str_t         own;
+    df_value_error_t  error;
+
+    ngx_memzero(value, sizeof(df_value_t));
+
+    rc = df_schema_parse_json(field, v->request->pool, node, element,
+                              constrain, value, &error);
+
+    if (rc != NGX_DECLINED) {
+        return rc;
+    }
+
+    if (pointer == NULL) {
+        own = df_json_pointer(v->request->pool, v->pointer, &field->name);
+        pointer = &own;
+    }
+
+    return df_query_values_refuse(v, pointer, error.code, "expected %V",
+                                  &error.expected);
+}
+
+
+/* what is not given: it must not be required; a replacement sets it, too */
+
+static ngx_int_t
+df_query_values_rest(df_query_values_t *v)
+{
+    ngx_uint_t         i;
+    ngx_str_t          pointer;
+    df_request_t      *r;
+    df_assignment_t   *a;
+    const df_field_t  *field;
+
+    r = v->request;
+
+    for (i = 0; i < r->model->fields.nelts; i++) {
+        field = df_schema_field_at(r->model, i);
+
+        if (v->seen[i] || field->generated || field->readonly
+            || (field->key && r->op == DF_REPLACE))
+        {
+            continue;
+        }
+
+        if (field->required) {
+            pointer = df_json_pointer(r->pool, v->pointer, &field->name);
+            (void) df_query_values_refuse(v, &pointer, "required",
+                                          "\"%V\" is required", &field->name);
+            continue;
+        }
+
+        if (r->op == DF_REPLACE) {
+            a = df_query_values_push(&r->values, field);
+            if (a == NULL) {
+                return NGX_ERROR;
+            }
+
+            a->use_default = 1;
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+static df_assignment_t *
+df_query_values_push(ngx_array_t *list, const df_field_t *field)
+{
+    df_assignment_t  *a;
+
+    a = ngx_array_push(list);
+
+    if (a != NULL) {
+        ngx_memzero(a, sizeof(df_assignment_t));
+        a->field = field;
+    }
+
+    return a;
+}
+
+
+static ngx_int_t
+df_query_values_refuse(df_query_values_t *v, const ngx_str_t *pointer,
+    const char *code, const char *fmt, ...)
+{
+    va_list    args;
+    ngx_str_t  text;
+
+    va_start(args, fmt);
+    text = df_str_vprintf(v->request->pool, fmt, args);
+    va_end(args);
+
+    return df_problem_add(v->problem, DF_PROBLEM_VALIDATION_FAILED,
+                          DF_AT_POINTER, pointer, code, "%V", &text);
+}
+
+
+const df_update_operator_t *
+df_query_update_operator(const ngx_str_t *name)
+{
+    ngx_uint_t             i;
+    df_update_operator_t  *op;
+
+    op = df_query_update_operators;
+
+    for (i = 0; i < DF_QUERY_UPDATE_OPERATORS; i++) {
+        if (name->len == op[i].name.len
+            && ngx_memcmp(name->data, op[i].name.data, name->len) == 0)
+        {
+            return &op[i];
+        }
+    }
+
+    return NULL;
+}
+
+
+static ngx_str_t *
+df_query_update_operator_name(void *list, ngx_uint_t i)
+{
+    df_update_operator_t  *op = list;
+
+    return &op[i].name;
+}
