@@ -1,0 +1,344 @@
+
+/*
+ * Copyright (C) the ngx_dataflow authors
+ *
+ * "dataflow_model NAME { … }" of nginx.conf and the commands of its block but
+ * "field".  Names are only looked up in finish.c, so that a block may be
+ * written in any order.
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include "schema/conf_internal.h"
+
+
+static ngx_int_t df_schema_conf_index_add(ngx_conf_t *cf, df_index_t *index,
+    const ngx_str_t *name);
+
+
+ngx_int_t
+df_schema_conf_init(ngx_conf_t *cf, df_schema_conf_t *conf)
+{
+    return ngx_array_init(&conf->models, cf->pool, 16, sizeof(df_model_t *));
+}
+
+
+df_model_t *
+df_schema_conf_model(ngx_conf_t *cf, df_schema_conf_t *conf)
+{
+    ngx_str_t    *value;
+    df_model_t   *model, **slot;
+
+    value = cf->args->elts;
+
+    if (df_schema_conf_name(cf, "model", &value[1]) != NGX_OK) {
+        return NULL;
+    }
+
+    model = ngx_pcalloc(cf->pool, sizeof(df_model_t));
+    if (model == NULL) {
+        return NULL;
+    }
+
+    model->name = value[1];
+    model->timestamps = NGX_CONF_UNSET;
+    model->file = cf->conf_file->file.name.data;
+    model->line = cf->conf_file->line;
+
+    if (ngx_array_init(&model->fields, cf->pool, 16, sizeof(df_field_t))
+        != NGX_OK
+        || ngx_array_init(&model->relations, cf->pool, 2,
+                          sizeof(df_relation_t))
+           != NGX_OK
+        || ngx_array_init(&model->indexes, cf->pool, 2, sizeof(df_index_t))
+           != NGX_OK)
+    {
+        return NULL;
+    }
+
+    if (df_conf_block(cf, DF_MODEL_BLOCK, model) != NGX_CONF_OK) {
+        return NULL;
+    }
+
+    if (model->fields.nelts == 0) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "no field in model \"%V\": write \"field NAME "
+                           "TYPE;\" for each column", &model->name);
+        return NULL;
+    }
+
+    if (model->table.len == 0) {
+        model->table = model->name;
+    }
+
+    ngx_conf_init_value(model->timestamps, 1);
+
+    slot = ngx_array_push(&conf->models);
+    if (slot == NULL) {
+        return NULL;
+    }
+
+    *slot = model;
+
+    return model;
+}
+
+
+char *
+df_schema_conf_table(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    df_model_t *model = conf;
+
+    u_char     *p;
+    ngx_str_t  *value, schema, table;
+
+    if (model->table.len) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+
+    table = value[1];
+    ngx_str_null(&schema);
+
+    p = ngx_strlchr(table.data, table.data + table.len, '.');
+
+    if (p) {
+        schema.data = table.data;
+        schema.len = p - table.data;
+        table.len -= schema.len + 1;
+        table.data = p + 1;
+
+        if (df_schema_conf_name(cf, "schema", &schema) != NGX_OK) {
+            return NGX_CONF_ERROR;
+        }
+    }
+
+    if (df_schema_conf_name(cf, "table", &table) != NGX_OK) {
+        return NGX_CONF_ERROR;
+    }
+
+    model->schema = schema;
+    model->table = table;
+
+    return NGX_CONF_OK;
+}
+
+
+char *
+df_schema_conf_key(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    df_model_t *model = conf;
+
+    ngx_str_t  *value;
+
+    if (model->key_name.data) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+
+    model->key_name = value[1];
+    model->key_file = cf->conf_file->file.name.data;
+    model->key_line = cf->conf_file->line;
+
+    return NGX_CONF_OK;
+}
+
+
+char *
+df_schema_conf_index(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    df_model_t *model = conf;
+
+    ngx_str_t   *value;
+    ngx_uint_t   i, last;
+    df_index_t  *index;
+
+    value = cf->args->elts;
+    last = cf->args->nelts;
+
+    index = ngx_array_push(&model->indexes);
+    if (index == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    ngx_memzero(index, sizeof(df_index_t));
+
+    index->file = cf->conf_file->file.name.data;
+    index->line = cf->conf_file->line;
+
+    if (ngx_strcmp(value[last - 1].data, "unique") == 0) {
+        index->unique = 1;
+        last--;
+    }
+
+    if (last == 1) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "no field before \"unique\": write \"index FIELD "
+                           "... unique;\"");
+        return NGX_CONF_ERROR;
+    }
+
+    if (ngx_array_init(&index->field_names, cf->pool, last - 1,
+                       sizeof(ngx_str_t))
+        != NGX_OK)
+    {
+        return NGX_CONF_ERROR;
+    }
+
+    for (i = 1; i < last; i++) {
+        if (df_schema_conf_index_add(cf, index, &value[i]) != NGX_OK) {
+            return NGX_CONF_ERROR;
+        }
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+static ngx_int_t
+df_schema_conf_index_add(ngx_conf_t *cf, df_index_t *index,
+    const ngx_str_t *name)
+{
+    ngx_str_t   *former;
+    ngx_uint_t   i;
+
+    former = index->field_names.elts;
+
+    for (i = 0; i < index->field_names.nelts; i++) {
+        if (df_schema_conf_equal(&former[i], name)) {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "duplicate field \"%V\" in an index", name);
+            return NGX_ERROR;
+        }
+    }
+
+    former = ngx_array_push(&index->field_names);
+    if (former == NULL) {
+        return NGX_ERROR;
+    }
+
+    *former = *name;
+
+    return NGX_OK;
+}
+
+
+char *
+df_schema_conf_relation(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    df_model_t *model = conf;
+
+    ngx_str_t      *value;
+    ngx_uint_t      i;
+    df_relation_t  *relation;
+
+    value = cf->args->elts;
+
+    if (df_schema_conf_name(cf, "relation", &value[1]) != NGX_OK) {
+        return NGX_CONF_ERROR;
+    }
+
+    relation = model->relations.elts;
+
+    for (i = 0; i < model->relations.nelts; i++) {
+        if (df_schema_conf_equal(&relation[i].name, &value[1])) {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "duplicate relation \"%V\": the first is in "
+                               "%s:%ui,", &value[1],
+                               relation[i].file, relation[i].line);
+            return NGX_CONF_ERROR;
+        }
+    }
+
+    relation = ngx_array_push(&model->relations);
+    if (relation == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    ngx_memzero(relation, sizeof(df_relation_t));
+
+    relation->name = value[1];
+    relation->target_name = value[2];
+    relation->field_name = value[3];
+    relation->file = cf->conf_file->file.name.data;
+    relation->line = cf->conf_file->line;
+
+    return NGX_CONF_OK;
+}
+
+
+char *
+df_schema_conf_timestamps(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    df_model_t *model = conf;
+
+    ngx_str_t         *value;
+    const char        *expected;
+    df_conf_option_t   option;
+
+    if (model->timestamps != NGX_CONF_UNSET) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+
+    ngx_memzero(&option, sizeof(df_conf_option_t));
+    option.offset = offsetof(df_model_t, timestamps);
+
+    expected = df_conf_set_on_off(cf, &option, &value[1], model);
+
+    if (expected) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid value \"%V\" of \"timestamps\": %s was "
+                           "expected", &value[1], expected);
+        return NGX_CONF_ERROR;
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+char *
+df_schema_conf_description(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    df_model_t *model = conf;
+
+    ngx_str_t  *value;
+
+    if (model->description.data) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+
+    model->description = value[1];
+
+    return NGX_CONF_OK;
+}
+
+
+ngx_int_t
+df_schema_conf_name(ngx_conf_t *cf, const char *what, const ngx_str_t *name)
+{
+    if (df_conf_is_name(name)) {
+        return NGX_OK;
+    }
+
+    if (name->len > 63) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid %s name \"%V\": it has %uz bytes, "
+                           "PostgreSQL's names have at most 63",
+                           what, name, name->len);
+        return NGX_ERROR;
+    }
+
+    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                       "invalid %s name \"%V\": expected lower-case letters, "
+                       "digits and underscores, and no digit first",
+                       what, name);
+
+    return NGX_ERROR;
+}
