@@ -274,7 +274,7 @@ sub start {
 }
 
 
-# until /health answers 200
+# until /health answers 200 and the tables have been looked at
 
 sub wait_ready {
     my ($self, $seconds) = @_;
@@ -282,7 +282,7 @@ sub wait_ready {
 
     for (my $end = time + ($seconds // 20); time < $end; sleep 0.02) {
         $r = eval { $self->get('/health') };
-        return $self if $r && $r->code == 200;
+        return $self if $r && $r->code == 200 && $self->_migrated($r->body);
 
         if (waitpid($self->{pid}, POSIX::WNOHANG) == $self->{pid}) {
             delete $self->{pid};
@@ -292,6 +292,14 @@ sub wait_ready {
 
     die "nginx is not ready:\n" . ($r ? $r->body . "\n" : '')
         . $self->stderr . $self->error_log;
+}
+
+
+sub _migrated {
+    my ($self, $health) = @_;
+
+    return $self->{migrate} eq 'off'
+           || $health !~ /"migration":\{"state":"(?:pending|running)"/;
 }
 
 
@@ -551,7 +559,9 @@ sub problems {
 }
 
 
-sub _finish {
+# stops nginx and gives back what it used; returns what went wrong
+
+sub finish {
     my ($self) = @_;
 
     return if $self->{finished}++;
@@ -595,7 +605,7 @@ sub _finish_database {
 sub done {
     my ($self) = @_;
 
-    my @problems = $self->_finish;
+    my @problems = $self->finish;
 
     Test::More::ok(!@problems, 'nginx ended cleanly')
         or Test::More::diag(join "\n", @problems > 20 ? @problems[0 .. 19]
@@ -616,7 +626,7 @@ sub DESTROY {
     delete $live{$self->{dir}};
 
     unless ($self->{finished}) {
-        my @problems = $self->_finish;
+        my @problems = $self->finish;
         Test::More::diag("not clean: $_") for @problems;
         $failed ||= @problems;
     }

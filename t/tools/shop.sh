@@ -186,14 +186,15 @@ nginx_start() {
 # ready means that the tables are there as well
 
 nginx_wait() {
-    local i
+    local i health
 
     for i in {1..150}; do
-        curl -fs -o /dev/null "http://127.0.0.1:$port/health" && return
+        health=$(curl -s "http://127.0.0.1:$port/health")
+        [[ $health != *'"migration":{"state":"done"'* ]] || return 0
         sleep 0.2
     done
 
-    curl -s "http://127.0.0.1:$port/health"
+    echo "$health" >&2
     fail "the shop is not ready: see .run/nginx/error.log"
 }
 

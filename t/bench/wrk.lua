@@ -1,0 +1,61 @@
+-- usage: wrk … -s wrk.lua URL -- get|list|create|static [PATH]
+--
+-- The requests are made beforehand, so that wrk takes as little of the
+-- machine as pgbench does.  The result is one line: name=value pairs.
+
+local requests = {}
+local n = 0
+
+
+local function get()
+    return wrk.format('GET', '/items/' .. math.random(1, 100000))
+end
+
+
+local function list()
+    return wrk.format('GET', '/items?category=' .. math.random(0, 99)
+                             .. '&active=true&sort=price&limit=20')
+end
+
+
+local function create()
+    return wrk.format('POST', '/created', { ['Content-Type'] =
+                      'application/json' }, '{"name":"item '
+                      .. math.random(1, 100000) .. '","price":"'
+                      .. math.random(1, 999) .. '.50","stock":7,'
+                      .. '"active":true,"category":'
+                      .. math.random(0, 99) .. '}')
+end
+
+
+function init(args)
+    local make = { get = get, list = list, create = create }
+
+    math.randomseed(os.time())
+
+    for i = 1, 5000 do
+        if args[1] == 'static' then
+            requests[i] = wrk.format('GET', args[2])
+        else
+            requests[i] = make[args[1]]()
+        end
+    end
+end
+
+
+function request()
+    n = n % #requests + 1
+    return requests[n]
+end
+
+
+function done(summary, latency, _)
+    local e = summary.errors
+
+    io.write(string.format(
+        'result rate=%.1f p50=%.3f p99=%.3f errors=%d requests=%d\n',
+        summary.requests / summary.duration * 1e6,
+        latency:percentile(50) / 1000, latency:percentile(99) / 1000,
+        e.connect + e.read + e.write + e.timeout + e.status,
+        summary.requests))
+end
