@@ -1,0 +1,621 @@
+
+/*
+ * Copyright (C) the ngx_dataflow authors
+ *
+ * One connection in nginx's event loop.  The socket is libpq's: events are
+ * level-triggered, since PQconsumeInput() does not say whether it has read
+ * everything, and the ngx_connection_t around it is "shared", so that nginx
+ * closes neither the socket nor its registration.
+ */
+
+
+#include <ngx_config.h>
+#include "pg/pg_internal.h"
+#include <sys/stat.h>
+#include <openssl/ssl.h>
+
+
+static ngx_int_t df_pg_conn_start(df_pg_conn_t *conn, const char *address);
+static ngx_int_t df_pg_conn_watch(df_pg_conn_t *conn);
+static void df_pg_conn_unwatch(df_pg_conn_t *conn);
+static ngx_int_t df_pg_conn_want(ngx_event_t *ev, ngx_int_t event,
+    ngx_uint_t on);
+static void df_pg_conn_poll(df_pg_conn_t *conn);
+static ngx_int_t df_pg_conn_ready(df_pg_conn_t *conn);
+static void df_pg_conn_failed(df_pg_conn_t *conn, const char *why);
+static void df_pg_conn_event(ngx_event_t *ev);
+static void df_pg_conn_input(df_pg_conn_t *conn);
+static ngx_int_t df_pg_conn_consume(df_pg_conn_t *conn);
+static void df_pg_conn_timer(ngx_event_t *ev);
+static void df_pg_conn_notice(void *data, const char *message);
+
+
+ngx_int_t
+df_pg_conn_open(df_pg_pool_t *pool)
+{
+    char              address[NGX_SOCKADDR_STRLEN + 1];
+    ngx_int_t         rc;
+    ngx_uint_t        i;
+    const char       *host;
+    df_pg_conn_t     *conn;
+    df_pg_keyword_t  *keywords;
+
+    conn = ngx_calloc(sizeof(df_pg_conn_t), pool->log);
+    if (conn == NULL) {
+        return NGX_ERROR;
+    }
+
+    conn->expect_size = 256;
+    conn->expect = ngx_alloc(conn->expect_size * sizeof(df_pg_expect_t),
+                             pool->log);
+    conn->prepared = ngx_calloc(DF_PG_SHAPES * sizeof(df_pg_prepared_t),
+                                pool->log);
+
+    conn->pool = pool;
+    conn->state = DF_PG_CONN_CONNECTING;
+    conn->timer.handler = df_pg_conn_timer;
+    conn->timer.data = conn;
+    conn->timer.log = pool->log;
+    ngx_queue_init(&conn->prepared_lru);
+
+    pool->connecting = conn;
+    df_pg_count(pool, connects);
+
+    if (conn->expect == NULL || conn->prepared == NULL) {
+        df_pg_conn_failed(conn, "out of memory");
+        return NGX_ERROR;
+    }
+
+    host = "";
+    keywords = pool->database->keywords->elts;
+
+    for (i = 0; i < pool->database->keywords->nelts; i++) {
+        if (ngx_strcmp(keywords[i].name, "hostaddr") == 0) {
+            host = "";
+            break;
+        }
+
+        if (ngx_strcmp(keywords[i].name, "host") == 0) {
+            host = keywords[i].value;
+        }
+    }
+
+    ngx_add_timer(&conn->timer, pool->database->connect_timeout);
+    conn->timer.cancelable = 1;
+
+    if (host[0] == '\0' || host[0] == '/' || host[0] == '@') {
+        return df_pg_conn_start(conn, NULL);
+    }
+
+    rc = df_pg_resolve(conn, host, address);
+
+    if (rc == NGX_OK) {
+        return df_pg_conn_start(conn, address);
+    }
+
+    if (rc == NGX_ERROR) {
+        df_pg_conn_failed(conn, "host name could not be resolved");
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
+}
+
+
+void
+df_pg_conn_resolved(df_pg_conn_t *conn, const char *address)
+{
+    conn->resolving = NULL;
+
+    if (address == NULL) {
+        df_pg_conn_failed(conn, "host name could not be resolved");
+        return;
+    }
+
+    (void) df_pg_conn_start(conn, address);
+}
+
+
+/*
+ * What the configuration says, and after it what must be so: libpq takes the
+ * last of equal keywords.  An address given as hostaddr keeps libpq from
+ * looking the host up, which would block.  Through a transaction pooler
+ * (prepare off) no "options" are sent, it would refuse them.
+ */
+
+static ngx_int_t
+df_pg_conn_start(df_pg_conn_t *conn, const char *address)
+{
+    u_char           *options;
+    const char      **names, **values;
+    ngx_uint_t        i, n;
+    ngx_pool_t       *temp;
+    ngx_array_t      *keywords;
+    df_database_t    *database;
+    df_pg_keyword_t  *kw;
+
+    static const char  session[] =
+        " -c statement_timeout=%M -c TimeZone=UTC -c DateStyle=ISO"
+        " -c IntervalStyle=iso_8601 -c client_connection_check_interval=%s";
+
+    database = conn->pool->database;
+    keywords = database->keywords;
+    kw = keywords->elts;
+
+    temp = ngx_create_pool(1024, conn->pool->log);
+    if (temp == NULL) {
+        df_pg_conn_failed(conn, "out of memory");
+        return NGX_ERROR;
+    }
+
+    names = ngx_palloc(temp, (keywords->nelts + 8) * sizeof(char *));
+    values = ngx_palloc(temp, (keywords->nelts + 8) * sizeof(char *));
+
+    if (names == NULL || values == NULL) {
+        goto nomem;
+    }
+
+    options = (u_char *) "";
+
+    for (n = 0, i = 0; i < keywords->nelts; i++) {
+        if (ngx_strcmp(kw[i].name, "options") == 0) {
+            options = (u_char *) kw[i].value;
+            continue;
+        }
+
+        names[n] = kw[i].name;
+        values[n++] = kw[i].value;
+    }
+
+    if (address) {
+        names[n] = "hostaddr";
+        values[n++] = address;
+    }
+
+    names[n] = "client_encoding";
+    values[n++] = "UTF8";
+    names[n] = "gssencmode";
+    values[n++] = "disable";
+    names[n] = "fallback_application_name";
+    values[n++] = "ngx_dataflow";
+
+    if (database->prepare) {
+        i = ngx_strlen(options);
+        kw = ngx_pnalloc(temp, i + sizeof(session) + NGX_INT64_LEN);
+        if (kw == NULL) {
+            goto nomem;
+        }
+
+        names[n] = "options";
+        values[n++] = (char *) kw;
+
+        i = ngx_sprintf(ngx_cpymem(kw, options, i), session,
+                        database->statement_timeout, "2s")
+            - (u_char *) kw;
+        ((u_char *) kw)[i] = '\0';
+
+    } else if (options[0]) {
+        names[n] = "options";
+        values[n++] = (char *) options;
+    }
+
+    names[n] = NULL;
+    values[n] = NULL;
+
+    conn->pg = PQconnectStartParams(names, values, 0);
+
+    ngx_destroy_pool(temp);
+
+    if (conn->pg == NULL || PQstatus(conn->pg) == CONNECTION_BAD) {
+        df_pg_conn_failed(conn, conn->pg ? PQerrorMessage(conn->pg)
+                                         : "out of memory");
+        return NGX_ERROR;
+    }
+
+    (void) PQsetNoticeProcessor(conn->pg, df_pg_conn_notice, conn->pool);
+
+    if (df_pg_conn_watch(conn) != NGX_OK
+        || df_pg_conn_want(conn->c->write, NGX_WRITE_EVENT, 1) != NGX_OK)
+    {
+        df_pg_conn_failed(conn, "no free worker_connections");
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
+
+nomem:
+
+    ngx_destroy_pool(temp);
+    df_pg_conn_failed(conn, "out of memory");
+
+    return NGX_ERROR;
+}
+
+
+static void
+df_pg_conn_notice(void *data, const char *message)
+{
+    df_pg_pool_t *pool = data;
+
+    ngx_log_error(NGX_LOG_INFO, pool->log, 0, "dataflow: database \"%V\": %s",
+                  &pool->database->name, message);
+}
+
+
+/*
+ * PQconnectPoll() may close the socket and open another one, often with the
+ * same number; the inode tells.  epoll has forgotten the closed one.
+ */
+
+static ngx_int_t
+df_pg_conn_watch(df_pg_conn_t *conn)
+{
+    int                fd;
+    struct stat        sb;
+    ngx_connection_t  *c;
+
+    fd = PQsocket(conn->pg);
+
+    if (fd < 0 || fstat(fd, &sb) == -1) {
+        return NGX_ERROR;
+    }
+
+    if (conn->c) {
+        if (conn->c->fd == fd && conn->inode == sb.st_ino) {
+            return NGX_OK;
+        }
+
+        ngx_close_connection(conn->c);
+    }
+
+    c = ngx_get_connection(fd, conn->pool->log);
+    conn->c = c;
+
+    if (c == NULL) {
+        return NGX_ERROR;
+    }
+
+    c->shared = 1;
+    c->data = conn;
+    c->log = conn->pool->log;
+    c->read->log = c->log;
+    c->write->log = c->log;
+    c->read->handler = df_pg_conn_event;
+    c->write->handler = df_pg_conn_event;
+
+    conn->inode = sb.st_ino;
+
+    return NGX_OK;
+}
+
+
+static void
+df_pg_conn_unwatch(df_pg_conn_t *conn)
+{
+    ngx_connection_t  *c;
+
+    c = conn->c;
+
+    if (c == NULL) {
+        return;
+    }
+
+    /* a broken connection's socket may be closed already */
+
+    if (conn->pg && PQsocket(conn->pg) == c->fd) {
+        (void) df_pg_conn_want(c->read, NGX_READ_EVENT, 0);
+        (void) df_pg_conn_want(c->write, NGX_WRITE_EVENT, 0);
+    }
+
+    ngx_close_connection(c);
+    conn->c = NULL;
+}
+
+
+static ngx_int_t
+df_pg_conn_want(ngx_event_t *ev, ngx_int_t event, ngx_uint_t on)
+{
+    if (ev->active == on) {
+        return NGX_OK;
+    }
+
+    return on ? ngx_add_event(ev, event, NGX_LEVEL_EVENT)
+              : ngx_del_event(ev, event, 0);
+}
+
+
+ngx_int_t
+df_pg_conn_read(df_pg_conn_t *conn, ngx_uint_t on)
+{
+    return df_pg_conn_want(conn->c->read, NGX_READ_EVENT, on);
+}
+
+
+/* PostgreSQL documentation, "Asynchronous Command Processing" and
+   PQconnectPoll */
+
+static void
+df_pg_conn_poll(df_pg_conn_t *conn)
+{
+    ngx_uint_t                 want_read, want_write;
+    PostgresPollingStatusType  status;
+
+    status = PQconnectPoll(conn->pg);
+
+    if (status == PGRES_POLLING_OK) {
+        if (df_pg_conn_ready(conn) != NGX_OK) {
+            df_pg_conn_failed(conn, "pipeline mode was refused");
+        }
+
+        return;
+    }
+
+    want_read = (status == PGRES_POLLING_READING);
+    want_write = (status == PGRES_POLLING_WRITING);
+
+    if (!want_read && !want_write) {
+        df_pg_conn_failed(conn, PQerrorMessage(conn->pg));
+        return;
+    }
+
+    if (df_pg_conn_watch(conn) != NGX_OK
+        || df_pg_conn_want(conn->c->read, NGX_READ_EVENT, want_read) != NGX_OK
+        || df_pg_conn_want(conn->c->write, NGX_WRITE_EVENT, want_write)
+           != NGX_OK)
+    {
+        df_pg_conn_failed(conn, "no free worker_connections");
+    }
+}
+
+
+static ngx_int_t
+df_pg_conn_ready(df_pg_conn_t *conn)
+{
+    if (df_pg_conn_watch(conn) != NGX_OK
+        || PQsetnonblocking(conn->pg, 1) == -1
+        || PQenterPipelineMode(conn->pg) == 0
+        || df_pg_conn_want(conn->c->write, NGX_WRITE_EVENT, 0) != NGX_OK
+        || df_pg_conn_want(conn->c->read, NGX_READ_EVENT, 1) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    ngx_del_timer(&conn->timer);
+    conn->timer.cancelable = 0;
+
+    *ngx_sprintf((u_char *) conn->pid, "%d", PQbackendPID(conn->pg)) = '\0';
+
+    df_pg_pool_connected(conn);
+
+    return NGX_OK;
+}
+
+
+static void
+df_pg_conn_failed(df_pg_conn_t *conn, const char *why)
+{
+    size_t         len;
+    u_char         text[256];
+    df_pg_pool_t  *pool;
+
+    /* libpq's message goes with the connection; it ends in a line feed */
+
+    len = ngx_min(ngx_strlen(why), sizeof(text) - 1);
+
+    while (len && why[len - 1] == LF) {
+        len--;
+    }
+
+    *ngx_cpymem(text, why, len) = '\0';
+
+    pool = conn->pool;
+    pool->connecting = NULL;
+
+    df_pg_conn_close(conn);
+    df_pg_pool_connect_failed(pool, (char *) text);
+}
+
+
+void
+df_pg_conn_close(df_pg_conn_t *conn)
+{
+    if (conn->timer.timer_set) {
+        ngx_del_timer(&conn->timer);
+    }
+
+    if (conn->resolving) {
+        ngx_resolve_name_done(conn->resolving);
+    }
+
+    if (conn->canceller) {
+        df_pg_abandon(conn->canceller);
+    }
+
+    df_pg_conn_unwatch(conn);
+
+    if (conn->pg) {
+        PQfinish(conn->pg);
+    }
+
+    if (conn->expect) {
+        ngx_free(conn->expect);
+    }
+
+    if (conn->prepared) {
+        ngx_free(conn->prepared);
+    }
+
+    ngx_free(conn);
+}
+
+
+/* reading and writing come here */
+
+static void
+df_pg_conn_event(ngx_event_t *ev)
+{
+    df_pg_conn_t      *conn;
+    ngx_connection_t  *c;
+
+    c = ev->data;
+    conn = c->data;
+
+    if (c->close && conn->state == DF_PG_CONN_IDLE) {
+
+        /* the worker is asked to quit: ngx_close_idle_connections() */
+
+        df_pg_conn_lost(conn, NULL);
+        return;
+    }
+
+    if (conn->state == DF_PG_CONN_CONNECTING) {
+        df_pg_conn_poll(conn);
+        return;
+    }
+
+    if (ev->write) {
+        if (df_pg_conn_flush(conn) != NGX_OK) {
+            df_pg_conn_lost(conn, PQerrorMessage(conn->pg));
+        }
+
+        return;
+    }
+
+    df_pg_conn_input(conn);
+}
+
+
+static void
+df_pg_conn_input(df_pg_conn_t *conn)
+{
+    ngx_int_t  rc;
+
+    rc = df_pg_conn_consume(conn);
+
+    /* the server's last words may have come before the end */
+
+    df_pg_receive(conn);
+
+    if (rc != NGX_OK || conn->broken || PQstatus(conn->pg) != CONNECTION_OK) {
+        df_pg_conn_lost(conn, PQerrorMessage(conn->pg));
+        return;
+    }
+
+    if (conn->unflushed && df_pg_conn_flush(conn) != NGX_OK) {
+        df_pg_conn_lost(conn, PQerrorMessage(conn->pg));
+        return;
+    }
+
+    if (conn->expect_head != conn->expect_tail) {
+
+        if (conn->owner && conn->owner->lane == DF_PG_STREAM
+            && !conn->owner->paused && !conn->owner->orphan)
+        {
+            df_pg_conn_tick(conn, conn->owner->timeout);
+        }
+
+        return;
+    }
+
+    if (conn->state != DF_PG_CONN_IDLE && conn->owner == NULL) {
+        df_pg_pool_give_back(conn);
+    }
+}
+
+
+/*
+ * OpenSSL may hold decrypted bytes that the socket raises no event for any
+ * more.
+ */
+
+static ngx_int_t
+df_pg_conn_consume(df_pg_conn_t *conn)
+{
+    SSL  *ssl;
+
+    if (!PQconsumeInput(conn->pg)) {
+        return NGX_ERROR;
+    }
+
+    ssl = PQsslInUse(conn->pg) ? PQsslStruct(conn->pg, "OpenSSL") : NULL;
+
+    while (ssl && PQisBusy(conn->pg) && SSL_pending(ssl) > 0) {
+        if (!PQconsumeInput(conn->pg)) {
+            return NGX_ERROR;
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+df_pg_conn_flush(df_pg_conn_t *conn)
+{
+    int  rc;
+
+    rc = PQflush(conn->pg);
+
+    if (rc == -1) {
+        return NGX_ERROR;
+    }
+
+    conn->unflushed = (rc == 1);
+
+    return df_pg_conn_want(conn->c->write, NGX_WRITE_EVENT, rc == 1);
+}
+
+
+void
+df_pg_conn_tick(df_pg_conn_t *conn, ngx_msec_t msec)
+{
+    ngx_add_timer(&conn->timer, msec);
+}
+
+
+void
+df_pg_conn_break(df_pg_conn_t *conn)
+{
+    conn->broken = 1;
+
+    if (conn->timer.timer_set) {
+        ngx_del_timer(&conn->timer);
+    }
+
+    ngx_add_timer(&conn->timer, 0);
+}
+
+
+static void
+df_pg_conn_timer(ngx_event_t *ev)
+{
+    df_pg_conn_t *conn = ev->data;
+
+    if (conn->state == DF_PG_CONN_CONNECTING) {
+        df_pg_conn_failed(conn, "connecting took too long");
+        return;
+    }
+
+    if (conn->broken) {
+
+        /* or retired, when nothing is expected of it */
+
+        df_pg_conn_lost(conn, conn->expect_head == conn->expect_tail
+                              ? NULL : PQerrorMessage(conn->pg));
+        return;
+    }
+
+    switch (conn->state) {
+
+    case DF_PG_CONN_SHARED:
+        df_pg_conn_stall(conn);
+        return;
+
+    case DF_PG_CONN_OWN:
+        df_pg_conn_overdue(conn);
+        return;
+
+    default:
+        return;
+    }
+}

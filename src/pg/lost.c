@@ -1,0 +1,321 @@
+
+/*
+ * Copyright (C) the ngx_dataflow authors
+ *
+ * What happens to jobs when their connection stalls, takes too long or is
+ * lost, and how a statement is cancelled.
+ */
+
+
+#include <ngx_config.h>
+#include "pg/pg_internal.h"
+
+
+static void df_pg_conn_lost_job(df_pg_pool_t *pool, df_pg_job_t *job);
+static void df_pg_conn_cancelled(void *data, const df_pg_error_t *error);
+static void df_pg_conn_cancel_result(void *data, ngx_uint_t i, PGresult *res);
+
+
+/*
+ * No result since the last tick: those who wait behind the head of the line
+ * are reads, which may be sent again on another connection; what comes back
+ * for them here is drained.
+ */
+
+void
+df_pg_conn_stall(df_pg_conn_t *conn)
+{
+    uint64_t         since;
+    ngx_uint_t       i, mask;
+    ngx_queue_t      jobs;
+    df_pg_job_t     *job, *head;
+    df_pg_expect_t  *e;
+
+    if (conn->progress != conn->seen) {
+        conn->seen = conn->progress;
+        conn->stalled = 0;
+        df_pg_conn_tick(conn, DF_PG_STALL);
+        return;
+    }
+
+    mask = conn->expect_size - 1;
+    head = NULL;
+    job = NULL;
+
+    ngx_queue_init(&jobs);
+
+    for (i = conn->expect_head; i != conn->expect_tail; i++) {
+        e = &conn->expect[i & mask];
+
+        if (e->job == NULL) {
+            continue;
+        }
+
+        if (head == NULL) {
+            head = e->job;
+        }
+
+        if (e->job == head || e->job->orphan || e->job->answered) {
+            continue;
+        }
+
+        if (e->job != job) {
+            job = e->job;
+            ngx_queue_insert_tail(&jobs, &job->queue);
+            conn->njobs--;
+        }
+
+        e->job = NULL;
+    }
+
+    conn->stalled = 1;
+
+    if (head && head->shape) {
+        head->shape->slow = 1;
+        head->shape->usec = ngx_max(head->shape->usec, DF_PG_SLOW);
+    }
+
+    while (!ngx_queue_empty(&jobs)) {
+        job = ngx_queue_data(ngx_queue_last(&jobs), df_pg_job_t, queue);
+        ngx_queue_remove(&job->queue);
+        job->conn = NULL;
+        df_pg_count(conn->pool, resent);
+        df_pg_pool_queue(conn->pool, job, 1);
+    }
+
+    since = head ? head->sent : 0;
+    since = ngx_max(conn->last, since);
+
+    if (df_pg_now() - since
+        > (uint64_t) (conn->pool->database->statement_timeout + DF_PG_GRACE)
+          * 1000)
+    {
+        df_pg_conn_lost(conn, "no answer in time");
+        return;
+    }
+
+    df_pg_conn_tick(conn, DF_PG_STALL);
+}
+
+
+/* the job's time is over: it is cancelled first, then given up with its
+   connection */
+
+void
+df_pg_conn_overdue(df_pg_conn_t *conn)
+{
+    df_pg_job_t  *job;
+
+    job = conn->owner;
+
+    if (job && job->state == DF_PG_JOB_HELD) {
+        return;
+    }
+
+    if (job && !job->cancelled) {
+        df_pg_conn_cancel(conn);
+        return;
+    }
+
+    df_pg_conn_lost(conn, "no answer in time");
+}
+
+
+/*
+ * A statement is cancelled with pg_cancel_backend() through another of the
+ * pool's connections: PQcancel() blocks, and only libpq 17 has another way.
+ * A pooler hides whose backend it is; closing the connection does it there.
+ */
+
+static const df_pg_statement_t  df_pg_cancel_statement = {
+    ngx_string("SELECT pg_cancel_backend($1::int4)"),
+    1, NULL, NULL, 0, 0, 0
+};
+
+static const df_pg_callbacks_t  df_pg_cancel_callbacks = {
+    df_pg_conn_cancel_result,
+    NULL,
+    df_pg_conn_cancelled
+};
+
+
+void
+df_pg_conn_cancel(df_pg_conn_t *conn)
+{
+    df_pg_spec_t   spec;
+    df_pg_error_t  error;
+
+    if (conn->owner) {
+        conn->owner->cancelled = 1;
+    }
+
+    if (conn->canceller || conn->broken) {
+        return;
+    }
+
+    if (!conn->pool->database->prepare) {
+        df_pg_conn_break(conn);
+        return;
+    }
+
+    conn->cancel = df_pg_cancel_statement;
+    conn->cancel_value = conn->pid;
+    conn->cancel.values = &conn->cancel_value;
+
+    ngx_memzero(&spec, sizeof(df_pg_spec_t));
+
+    spec.statements = &conn->cancel;
+    spec.nstatements = 1;
+    spec.lane = DF_PG_READ;
+    spec.callbacks = &df_pg_cancel_callbacks;
+    spec.data = conn;
+
+    df_pg_count(conn->pool, cancelled);
+
+    conn->canceller = df_pg_submit_ahead(conn->pool, &spec, &error);
+
+    if (conn->canceller == NULL) {
+        df_pg_conn_break(conn);
+        return;
+    }
+
+    /* a stream that was paused has to be drained now */
+
+    if (conn->owner && conn->owner->paused) {
+        df_pg_resume(conn->owner);
+    }
+
+    df_pg_conn_tick(conn, 2 * DF_PG_GRACE);
+}
+
+
+static void
+df_pg_conn_cancel_result(void *data, ngx_uint_t i, PGresult *res)
+{
+    /* whether it was in time shows on the cancelled connection */
+}
+
+
+static void
+df_pg_conn_cancelled(void *data, const df_pg_error_t *error)
+{
+    df_pg_conn_t *conn = data;
+
+    conn->canceller = NULL;
+
+    if (error->failure != DF_PG_OK) {
+        df_pg_conn_break(conn);
+        return;
+    }
+
+    if (conn->expect_head == conn->expect_tail && conn->owner == NULL
+        && !conn->receiving)
+    {
+        df_pg_pool_give_back(conn);
+    }
+}
+
+
+/*
+ * Jobs are collected first: their owners may submit or abandon others.  why
+ * is NULL when an idle connection is only closed.
+ */
+
+void
+df_pg_conn_lost(df_pg_conn_t *conn, const char *why)
+{
+    ngx_uint_t       i;
+    ngx_queue_t      jobs, *q;
+    df_pg_job_t     *job, *owner;
+    df_pg_pool_t    *pool;
+    df_pg_expect_t  *e;
+
+    pool = conn->pool;
+    job = NULL;
+
+    ngx_queue_init(&jobs);
+
+    for (i = conn->expect_head; i != conn->expect_tail; i++) {
+        e = &conn->expect[i & (conn->expect_size - 1)];
+
+        if (e->job && e->job != job) {
+            job = e->job;
+            ngx_queue_insert_tail(&jobs, &job->queue);
+        }
+    }
+
+    owner = conn->owner;
+
+    if (owner && owner->state == DF_PG_JOB_HELD) {
+        owner->conn = NULL;
+    }
+
+    if (why) {
+        df_pg_count(pool, lost);
+        ngx_log_error(NGX_LOG_WARN, pool->log, 0,
+                      "dataflow: database \"%V\": a connection was lost: %s",
+                      &pool->database->name, why);
+    }
+
+    /* before its jobs are sent again, the lost one must be out of reach */
+
+    for (q = ngx_queue_head(&jobs); q != ngx_queue_sentinel(&jobs);
+         q = ngx_queue_next(q))
+    {
+        job = ngx_queue_data(q, df_pg_job_t, queue);
+        job->aborted = conn->terminated;
+        job->conn = NULL;
+    }
+
+    df_pg_pool_remove(conn);
+    df_pg_conn_close(conn);
+
+    while (!ngx_queue_empty(&jobs)) {
+        job = ngx_queue_data(ngx_queue_last(&jobs), df_pg_job_t, queue);
+        ngx_queue_remove(&job->queue);
+        df_pg_conn_lost_job(pool, job);
+    }
+
+    df_pg_pool_wake(pool);
+}
+
+
+/*
+ * A read that has told nothing yet is sent again, once, and so is a write
+ * whose backend was terminated before it was complete.  For any other write
+ * nobody knows whether it was committed.
+ */
+
+static void
+df_pg_conn_lost_job(df_pg_pool_t *pool, df_pg_job_t *job)
+{
+    ngx_uint_t        safe;
+    df_pg_failure_t   failure;
+
+    if (job->orphan) {
+        df_pg_job_free(job);
+        return;
+    }
+
+    if (job->error.failure != DF_PG_OK) {
+        job->hold = 0;
+        df_pg_job_done(job);
+        return;
+    }
+
+    safe = (job->lane != DF_PG_WRITE || job->aborted);
+    job->aborted = 0;
+
+    if (safe && !job->answered && !job->retried && !job->cancelled
+        && !job->hold)
+    {
+        job->retried = 1;
+        df_pg_count(pool, retried);
+        df_pg_pool_queue(pool, job, 1);
+        return;
+    }
+
+    failure = job->cancelled ? DF_PG_STATEMENT_TIMEOUT : DF_PG_DOWN;
+
+    df_pg_job_fail(job, safe ? failure : DF_PG_OUTCOME_UNKNOWN);
+}

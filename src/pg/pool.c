@@ -1,0 +1,884 @@
+
+/*
+ * Copyright (C) the ngx_dataflow authors
+ *
+ * A worker's connections to one database.  Jobs wait in queues by lane and
+ * are handed out once a turn of the event loop: short reads are spread over a
+ * few shared connections, everything else gets one of its own.  Connections
+ * are made one at a time, when jobs wait for them.
+ */
+
+
+#include <ngx_config.h>
+#include "pg/pg_internal.h"
+
+
+/* a shared connection with fewer jobs takes more before another is used */
+#define DF_PG_BATCH         4
+
+#define DF_PG_BACKOFF_MIN   250
+#define DF_PG_BACKOFF_MAX   10000
+
+#define DF_PG_UPKEEP        5000
+/* seconds an idle connection above "size" is kept */
+#define DF_PG_OVERFLOW      10
+
+
+static df_pg_pool_t *df_pg_pool_create(ngx_cycle_t *cycle,
+    df_database_t *database);
+static void df_pg_pool_shares(ngx_cycle_t *cycle, df_pg_pool_t *pool);
+static void df_pg_pool_dispatch(ngx_event_t *ev);
+static void df_pg_pool_dispatch_ahead(df_pg_pool_t *pool);
+static void df_pg_pool_dispatch_owns(df_pg_pool_t *pool);
+static void df_pg_pool_dispatch_reads(df_pg_pool_t *pool);
+static void df_pg_pool_send(df_pg_conn_t *conn, df_pg_job_t *job);
+static df_pg_conn_t *df_pg_pool_take_own(df_pg_pool_t *pool);
+static df_pg_conn_t *df_pg_pool_take_shared(df_pg_pool_t *pool);
+static void df_pg_pool_flush(df_pg_pool_t *pool, ngx_queue_t *conns);
+static void df_pg_pool_grow(df_pg_pool_t *pool);
+static void df_pg_pool_fail(df_pg_pool_t *pool, ngx_queue_t *jobs);
+static df_pg_job_t *df_pg_pool_oldest(df_pg_pool_t *pool);
+static void df_pg_pool_expire(ngx_event_t *ev);
+static void df_pg_pool_expire_arm(df_pg_pool_t *pool);
+static void df_pg_pool_reconnect(ngx_event_t *ev);
+static void df_pg_pool_upkeep(ngx_event_t *ev);
+static void df_pg_pool_event(ngx_event_t *ev, ngx_event_handler_pt handler,
+    df_pg_pool_t *pool);
+static void df_pg_pool_set_state(df_pg_pool_t *pool,
+    df_pg_pool_state_t state);
+
+
+uint64_t
+df_pg_now(void)
+{
+    struct timespec  ts;
+
+    (void) clock_gettime(CLOCK_MONOTONIC, &ts);
+
+    return (uint64_t) ts.tv_sec * 1000000 + (uint64_t) ts.tv_nsec / 1000;
+}
+
+
+ngx_int_t
+df_pg_init_process(ngx_cycle_t *cycle, df_pg_conf_t *conf)
+{
+    ngx_uint_t       i;
+    df_database_t  **databases;
+
+    databases = conf->databases.elts;
+
+    if (conf->databases.nelts && df_pg_resolve_init(cycle) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    for (i = 0; i < conf->databases.nelts; i++) {
+        databases[i]->pool = df_pg_pool_create(cycle, databases[i]);
+
+        if (databases[i]->pool == NULL) {
+            return NGX_ERROR;
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+static df_pg_pool_t *
+df_pg_pool_create(ngx_cycle_t *cycle, df_database_t *database)
+{
+    df_pg_pool_t  *pool;
+
+    pool = ngx_pcalloc(cycle->pool, sizeof(df_pg_pool_t));
+    if (pool == NULL) {
+        return NULL;
+    }
+
+    pool->database = database;
+    pool->stats = database->stats->addr;
+    pool->log = cycle->log;
+    pool->since = ngx_time();
+
+    ngx_queue_init(&pool->idle);
+    ngx_queue_init(&pool->shared);
+    ngx_queue_init(&pool->own);
+    ngx_queue_init(&pool->ahead);
+    ngx_queue_init(&pool->reads);
+    ngx_queue_init(&pool->owns);
+    ngx_queue_init(&pool->shapes_lru);
+    ngx_queue_init(&pool->free_jobs);
+
+    pool->shapes = ngx_calloc(DF_PG_SHAPES * sizeof(df_pg_shape_t), pool->log);
+    pool->buckets = ngx_calloc(2 * DF_PG_SHAPES * sizeof(df_pg_shape_t *),
+                               pool->log);
+
+    if (pool->shapes == NULL || pool->buckets == NULL) {
+        return NULL;
+    }
+
+    df_pg_pool_event(&pool->dispatch, df_pg_pool_dispatch, pool);
+    df_pg_pool_event(&pool->expire, df_pg_pool_expire, pool);
+    df_pg_pool_event(&pool->reconnect, df_pg_pool_reconnect, pool);
+    df_pg_pool_event(&pool->upkeep, df_pg_pool_upkeep, pool);
+
+    pool->reconnect.cancelable = 1;
+    pool->upkeep.cancelable = 1;
+
+    df_pg_pool_shares(cycle, pool);
+
+    return pool;
+}
+
+
+static void
+df_pg_pool_event(ngx_event_t *ev, ngx_event_handler_pt handler,
+    df_pg_pool_t *pool)
+{
+    ev->handler = handler;
+    ev->data = pool;
+    ev->log = pool->log;
+}
+
+
+/* a worker's part of what the instance may use: at least two, so that a write
+   never stands before the reads */
+
+static void
+df_pg_pool_shares(ngx_cycle_t *cycle, df_pg_pool_t *pool)
+{
+    ngx_uint_t        workers;
+    df_database_t    *database;
+    ngx_core_conf_t  *ccf;
+
+    ccf = (ngx_core_conf_t *) ngx_get_conf(cycle->conf_ctx, ngx_core_module);
+    workers = (ngx_uint_t) ccf->worker_processes;
+    database = pool->database;
+
+    if (ngx_process == NGX_PROCESS_SINGLE) {
+        workers = 1;
+    }
+
+    pool->size = ((ngx_uint_t) database->size + workers - 1) / workers;
+    pool->max = pool->size
+                + ((ngx_uint_t) database->overflow + workers - 1) / workers;
+
+    pool->size = ngx_max(pool->size, 2);
+    pool->max = ngx_max(pool->max, pool->size);
+
+    pool->max_shared = pool->max / 4;
+    pool->max_shared = ngx_max(pool->max_shared, 1);
+    pool->max_shared = ngx_min(pool->max_shared, 2);
+}
+
+
+void
+df_pg_exit_process(df_pg_conf_t *conf)
+{
+    ngx_uint_t       i, n;
+    ngx_queue_t     *q;
+    df_pg_job_t     *job;
+    df_pg_pool_t    *pool;
+    df_pg_conn_t    *conn;
+    df_database_t  **databases;
+
+    databases = conf->databases.elts;
+
+    for (i = 0; i < conf->databases.nelts; i++) {
+        pool = databases[i]->pool;
+
+        if (pool == NULL) {
+            continue;
+        }
+
+        if (pool->connecting) {
+            df_pg_conn_close(pool->connecting);
+        }
+
+        ngx_queue_t  *lists[] = { &pool->idle, &pool->shared, &pool->own };
+
+        for (n = 0; n < sizeof(lists) / sizeof(lists[0]); n++) {
+            while (!ngx_queue_empty(lists[n])) {
+                q = ngx_queue_head(lists[n]);
+                conn = ngx_queue_data(q, df_pg_conn_t, queue);
+                conn->canceller = NULL;
+                df_pg_pool_remove(conn);
+                df_pg_conn_close(conn);
+            }
+        }
+
+        while (!ngx_queue_empty(&pool->free_jobs)) {
+            q = ngx_queue_head(&pool->free_jobs);
+            job = ngx_queue_data(q, df_pg_job_t, queue);
+            ngx_queue_remove(q);
+            ngx_free(job);
+        }
+
+        df_pg_shapes_free(pool);
+        databases[i]->pool = NULL;
+    }
+}
+
+
+/* jobs in */
+
+void
+df_pg_pool_queue(df_pg_pool_t *pool, df_pg_job_t *job, ngx_uint_t front)
+{
+    ngx_queue_t  *list;
+
+    if (job->expires == 0) {
+        job->expires = ngx_current_msec + pool->database->wait;
+    }
+
+    if (job->ahead) {
+        list = &pool->ahead;
+
+    } else if (job->lane == DF_PG_READ && !job->hold
+               && df_pg_shape_shares(job->shape))
+    {
+        list = &pool->reads;
+
+    } else {
+        list = &pool->owns;
+    }
+
+    if (front) {
+        ngx_queue_insert_head(list, &job->queue);
+
+    } else {
+        ngx_queue_insert_tail(list, &job->queue);
+    }
+
+    job->state = DF_PG_JOB_QUEUED;
+
+    pool->nqueued++;
+    df_pg_count(pool, queued);
+
+    df_pg_pool_wake(pool);
+}
+
+
+void
+df_pg_pool_unqueue(df_pg_job_t *job)
+{
+    ngx_queue_remove(&job->queue);
+
+    job->pool->nqueued--;
+    df_pg_uncount(job->pool, queued);
+}
+
+
+void
+df_pg_pool_wake(df_pg_pool_t *pool)
+{
+    ngx_post_event(&pool->dispatch, &ngx_posted_events);
+}
+
+
+void
+df_pg_pool_open(df_pg_pool_t *pool)
+{
+    pool->shut = 0;
+    df_pg_pool_wake(pool);
+}
+
+
+void
+df_pg_pool_shut(df_pg_pool_t *pool)
+{
+    pool->shut = 1;
+}
+
+
+df_pg_pool_state_t
+df_pg_pool_state(df_pg_pool_t *pool, time_t *since, ngx_str_t *last_error)
+{
+    *since = pool->since;
+    *last_error = pool->last_error;
+
+    return pool->state;
+}
+
+
+static void
+df_pg_pool_set_state(df_pg_pool_t *pool, df_pg_pool_state_t state)
+{
+    if (pool->state == state) {
+        return;
+    }
+
+    pool->state = state;
+    pool->since = ngx_time();
+
+    if (state == DF_PG_POOL_UP) {
+        pool->last_error.len = 0;
+        ngx_log_error(NGX_LOG_NOTICE, pool->log, 0,
+                      "dataflow: database \"%V\" is up",
+                      &pool->database->name);
+
+    } else {
+        ngx_log_error(NGX_LOG_ERR, pool->log, 0,
+                      "dataflow: database \"%V\" is down: %V",
+                      &pool->database->name, &pool->last_error);
+    }
+}
+
+
+/* jobs out: posted, runs once behind all events of a turn */
+
+static void
+df_pg_pool_dispatch(ngx_event_t *ev)
+{
+    df_pg_pool_t *pool = ev->data;
+
+    df_pg_pool_dispatch_ahead(pool);
+
+    if (!pool->shut) {
+        df_pg_pool_dispatch_owns(pool);
+        df_pg_pool_dispatch_reads(pool);
+    }
+
+    df_pg_pool_flush(pool, &pool->shared);
+    df_pg_pool_flush(pool, &pool->own);
+
+    df_pg_pool_grow(pool);
+    df_pg_pool_expire_arm(pool);
+}
+
+
+static void
+df_pg_pool_dispatch_ahead(df_pg_pool_t *pool)
+{
+    df_pg_job_t   *job;
+    df_pg_conn_t  *conn;
+
+    while (!ngx_queue_empty(&pool->ahead)) {
+        job = ngx_queue_data(ngx_queue_head(&pool->ahead), df_pg_job_t, queue);
+
+        conn = (job->lane == DF_PG_READ) ? df_pg_pool_take_shared(pool)
+                                         : df_pg_pool_take_own(pool);
+        if (conn == NULL) {
+            return;
+        }
+
+        df_pg_pool_send(conn, job);
+    }
+}
+
+
+static void
+df_pg_pool_dispatch_owns(df_pg_pool_t *pool)
+{
+    df_pg_job_t   *job;
+    df_pg_conn_t  *conn;
+
+    while (!ngx_queue_empty(&pool->owns)) {
+        conn = df_pg_pool_take_own(pool);
+        if (conn == NULL) {
+            return;
+        }
+
+        job = ngx_queue_data(ngx_queue_head(&pool->owns), df_pg_job_t, queue);
+        df_pg_pool_send(conn, job);
+    }
+}
+
+
+static void
+df_pg_pool_dispatch_reads(df_pg_pool_t *pool)
+{
+    df_pg_job_t   *job;
+    df_pg_conn_t  *conn;
+
+    while (!ngx_queue_empty(&pool->reads)) {
+        conn = df_pg_pool_take_shared(pool);
+        if (conn == NULL) {
+            return;
+        }
+
+        job = ngx_queue_data(ngx_queue_head(&pool->reads), df_pg_job_t, queue);
+        df_pg_pool_send(conn, job);
+    }
+}
+
+
+static void
+df_pg_pool_send(df_pg_conn_t *conn, df_pg_job_t *job)
+{
+    df_pg_pool_unqueue(job);
+
+    if (conn->state == DF_PG_CONN_OWN) {
+        conn->owner = job;
+        df_pg_conn_tick(conn, job->timeout + DF_PG_GRACE);
+
+    } else {
+        conn->njobs++;
+    }
+
+    if (df_pg_send_job(conn, job) != NGX_OK) {
+        df_pg_conn_break(conn);
+    }
+}
+
+
+/* an idle connection for one job, as long as some are left for reads */
+
+static df_pg_conn_t *
+df_pg_pool_take_own(df_pg_pool_t *pool)
+{
+    df_pg_conn_t  *conn;
+
+    if (pool->nidle == 0 || pool->nown + pool->max_shared >= pool->max) {
+        return NULL;
+    }
+
+    conn = ngx_queue_data(ngx_queue_head(&pool->idle), df_pg_conn_t, queue);
+    df_pg_pool_move(conn, DF_PG_CONN_OWN);
+
+    return conn;
+}
+
+
+/* the shared connection with the least to do */
+
+static df_pg_conn_t *
+df_pg_pool_take_shared(df_pg_pool_t *pool)
+{
+    ngx_queue_t   *q;
+    df_pg_conn_t  *conn, *best;
+
+    best = NULL;
+
+    for (q = ngx_queue_head(&pool->shared);
+         q != ngx_queue_sentinel(&pool->shared);
+         q = ngx_queue_next(q))
+    {
+        conn = ngx_queue_data(q, df_pg_conn_t, queue);
+
+        if (!conn->broken && !conn->stalled && conn->njobs < DF_PG_DEPTH
+            && (best == NULL || conn->njobs < best->njobs))
+        {
+            best = conn;
+        }
+    }
+
+    if ((best && best->njobs < DF_PG_BATCH)
+        || pool->nidle == 0
+        || (best && pool->nshared >= pool->max_shared))
+    {
+        return best;
+    }
+
+    /* also when all the shared ones are stalled: the limit is for batches */
+
+    conn = ngx_queue_data(ngx_queue_head(&pool->idle), df_pg_conn_t, queue);
+    df_pg_pool_move(conn, DF_PG_CONN_SHARED);
+
+    return conn;
+}
+
+
+static void
+df_pg_pool_flush(df_pg_pool_t *pool, ngx_queue_t *conns)
+{
+    ngx_queue_t   *q, *next;
+    df_pg_conn_t  *conn;
+
+    for (q = ngx_queue_head(conns); q != ngx_queue_sentinel(conns); q = next) {
+        next = ngx_queue_next(q);
+        conn = ngx_queue_data(q, df_pg_conn_t, queue);
+
+        if (!conn->unflushed || conn->broken) {
+            continue;
+        }
+
+        df_pg_count(pool, flushes);
+
+        if ((conn->segment && df_pg_send_sync(conn, NULL) != NGX_OK)
+            || df_pg_conn_flush(conn) != NGX_OK)
+        {
+            df_pg_conn_break(conn);
+        }
+    }
+}
+
+
+/* connections */
+
+void
+df_pg_pool_move(df_pg_conn_t *conn, df_pg_conn_state_t state)
+{
+    ngx_uint_t     *n;
+    ngx_queue_t    *list;
+    df_pg_pool_t   *pool;
+
+    df_pg_pool_remove(conn);
+
+    pool = conn->pool;
+    conn->state = state;
+
+    switch (state) {
+
+    case DF_PG_CONN_IDLE:
+        list = &pool->idle;
+        n = &pool->nidle;
+        break;
+
+    case DF_PG_CONN_SHARED:
+        list = &pool->shared;
+        n = &pool->nshared;
+        break;
+
+    default:
+        list = &pool->own;
+        n = &pool->nown;
+    }
+
+    /* the one used last first: its caches are warm, and the others can age */
+
+    ngx_queue_insert_head(list, &conn->queue);
+    (*n)++;
+
+    df_pg_count(pool, connections);
+
+    conn->c->idle = (state == DF_PG_CONN_IDLE);
+
+    if (state != DF_PG_CONN_IDLE) {
+        df_pg_count(pool, busy);
+    }
+
+    if (state == DF_PG_CONN_SHARED) {
+        conn->njobs = 0;
+        conn->stalled = 0;
+        conn->seen = conn->progress - 1;
+
+        if (!conn->timer.timer_set) {
+            df_pg_conn_tick(conn, DF_PG_STALL);
+        }
+    }
+}
+
+
+void
+df_pg_pool_remove(df_pg_conn_t *conn)
+{
+    df_pg_pool_t  *pool;
+
+    pool = conn->pool;
+
+    switch (conn->state) {
+
+    case DF_PG_CONN_CONNECTING:
+        return;
+
+    case DF_PG_CONN_IDLE:
+        pool->nidle--;
+        break;
+
+    case DF_PG_CONN_SHARED:
+        pool->nshared--;
+        break;
+
+    case DF_PG_CONN_OWN:
+        pool->nown--;
+        break;
+    }
+
+    ngx_queue_remove(&conn->queue);
+    df_pg_uncount(pool, connections);
+
+    if (conn->state != DF_PG_CONN_IDLE) {
+        df_pg_uncount(pool, busy);
+    }
+}
+
+
+void
+df_pg_pool_give_back(df_pg_conn_t *conn)
+{
+    df_pg_pool_t  *pool;
+
+    if (conn->canceller) {
+        return;
+    }
+
+    pool = conn->pool;
+
+    if (conn->state == DF_PG_CONN_OWN && conn->timer.timer_set) {
+        ngx_del_timer(&conn->timer);
+    }
+
+    conn->used = ngx_time();
+
+    if ((ngx_exiting && pool->nqueued == 0) || conn->used >= conn->retire) {
+        df_pg_conn_break(conn);
+        return;
+    }
+
+    df_pg_pool_move(conn, DF_PG_CONN_IDLE);
+
+    if (pool->nqueued) {
+        df_pg_pool_wake(pool);
+    }
+}
+
+
+void
+df_pg_pool_connected(df_pg_conn_t *conn)
+{
+    ngx_msec_t     jitter;
+    df_pg_pool_t  *pool;
+
+    pool = conn->pool;
+    pool->connecting = NULL;
+    pool->backoff = 0;
+
+    /* not all of them at once */
+
+    jitter = pool->database->recycle / 10;
+    jitter = jitter ? (ngx_msec_t) ngx_random() % jitter : 0;
+
+    conn->used = ngx_time();
+    conn->retire = conn->used + (pool->database->recycle - jitter) / 1000;
+
+    df_pg_pool_move(conn, DF_PG_CONN_IDLE);
+    df_pg_pool_set_state(pool, DF_PG_POOL_UP);
+
+    if (!pool->upkeep.timer_set) {
+        ngx_add_timer(&pool->upkeep, DF_PG_UPKEEP);
+    }
+
+    df_pg_pool_wake(pool);
+}
+
+
+void
+df_pg_pool_connect_failed(df_pg_pool_t *pool, const char *why)
+{
+    ngx_msec_t  delay;
+
+    df_pg_count(pool, connect_failures);
+
+    pool->last_error.data = pool->error_text;
+    pool->last_error.len = ngx_cpystrn(pool->error_text, (u_char *) why,
+                                       sizeof(pool->error_text))
+                           - pool->error_text;
+
+    pool->backoff = ngx_max(pool->backoff * 2, DF_PG_BACKOFF_MIN);
+    pool->backoff = ngx_min(pool->backoff, DF_PG_BACKOFF_MAX);
+
+    delay = pool->backoff / 2
+            + (ngx_msec_t) ngx_random() % (pool->backoff / 2);
+
+    ngx_add_timer(&pool->reconnect, delay);
+
+    if (pool->nidle + pool->nshared + pool->nown) {
+        ngx_log_error(NGX_LOG_WARN, pool->log, 0,
+                      "dataflow: database \"%V\": no further connection: %V",
+                      &pool->database->name, &pool->last_error);
+        return;
+    }
+
+    df_pg_pool_set_state(pool, DF_PG_POOL_DOWN);
+
+    df_pg_pool_fail(pool, &pool->ahead);
+    df_pg_pool_fail(pool, &pool->owns);
+    df_pg_pool_fail(pool, &pool->reads);
+}
+
+
+static void
+df_pg_pool_fail(df_pg_pool_t *pool, ngx_queue_t *jobs)
+{
+    ngx_queue_t   failed;
+    df_pg_job_t  *job;
+
+    /* their owners may submit anew */
+
+    if (ngx_queue_empty(jobs)) {
+        return;
+    }
+
+    ngx_queue_init(&failed);
+    ngx_queue_add(&failed, jobs);
+    ngx_queue_init(jobs);
+
+    while (!ngx_queue_empty(&failed)) {
+        job = ngx_queue_data(ngx_queue_head(&failed), df_pg_job_t, queue);
+        df_pg_pool_unqueue(job);
+        df_pg_job_fail(job, DF_PG_DOWN);
+    }
+}
+
+
+/* another connection when jobs wait for one: one login at a time */
+
+static void
+df_pg_pool_grow(df_pg_pool_t *pool)
+{
+    ngx_uint_t     n, waits;
+    ngx_queue_t   *q;
+    df_pg_conn_t  *conn;
+
+    n = pool->nidle + pool->nshared + pool->nown;
+
+    if (pool->connecting || pool->reconnect.timer_set || n >= pool->max
+        || ngx_terminate)
+    {
+        return;
+    }
+
+    waits = !ngx_queue_empty(&pool->ahead);
+
+    if (!pool->shut) {
+        waits |= !ngx_queue_empty(&pool->reads)
+                 || (!ngx_queue_empty(&pool->owns)
+                     && pool->nown + pool->max_shared < pool->max);
+    }
+
+    if (!waits && pool->nidle == 0 && pool->nshared < pool->max_shared) {
+
+        /* reads could use another of the shared ones */
+
+        for (q = ngx_queue_head(&pool->shared);
+             q != ngx_queue_sentinel(&pool->shared);
+             q = ngx_queue_next(q))
+        {
+            conn = ngx_queue_data(q, df_pg_conn_t, queue);
+            waits |= conn->njobs > DF_PG_BATCH;
+        }
+    }
+
+    if (waits) {
+        (void) df_pg_conn_open(pool);
+    }
+}
+
+
+static void
+df_pg_pool_reconnect(ngx_event_t *ev)
+{
+    df_pg_pool_t *pool = ev->data;
+
+    if (pool->state == DF_PG_POOL_DOWN && !pool->connecting) {
+        (void) df_pg_conn_open(pool);
+        return;
+    }
+
+    df_pg_pool_wake(pool);
+}
+
+
+/* the queue's wait: each list is in the order of its deadlines */
+
+static df_pg_job_t *
+df_pg_pool_oldest(df_pg_pool_t *pool)
+{
+    ngx_uint_t    i;
+    df_pg_job_t  *job, *oldest;
+    ngx_queue_t  *lists[] = { &pool->ahead, &pool->reads, &pool->owns };
+
+    oldest = NULL;
+
+    for (i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
+
+        if (ngx_queue_empty(lists[i])) {
+            continue;
+        }
+
+        job = ngx_queue_data(ngx_queue_head(lists[i]), df_pg_job_t, queue);
+
+        if (oldest == NULL
+            || (ngx_msec_int_t) (job->expires - oldest->expires) < 0)
+        {
+            oldest = job;
+        }
+    }
+
+    return oldest;
+}
+
+
+static void
+df_pg_pool_expire_arm(df_pg_pool_t *pool)
+{
+    df_pg_job_t     *job;
+    ngx_msec_int_t   left;
+
+    if (pool->nqueued == 0) {
+        if (pool->expire.timer_set) {
+            ngx_del_timer(&pool->expire);
+        }
+
+        return;
+    }
+
+    job = df_pg_pool_oldest(pool);
+    left = (ngx_msec_int_t) (job->expires - ngx_current_msec);
+
+    ngx_add_timer(&pool->expire, (ngx_msec_t) ngx_max(left, 1));
+}
+
+
+static void
+df_pg_pool_expire(ngx_event_t *ev)
+{
+    df_pg_job_t   *job;
+    df_pg_pool_t  *pool;
+
+    pool = ev->data;
+
+    for ( ;; ) {
+        job = df_pg_pool_oldest(pool);
+
+        if (job == NULL
+            || (ngx_msec_int_t) (job->expires - ngx_current_msec) > 0)
+        {
+            break;
+        }
+
+        df_pg_pool_unqueue(job);
+        df_pg_count(pool, queue_timeouts);
+        df_pg_job_fail(job, DF_PG_QUEUE_TIMEOUT);
+    }
+
+    df_pg_pool_expire_arm(pool);
+}
+
+
+/* idle connections that are too old, or too many */
+
+static void
+df_pg_pool_upkeep(ngx_event_t *ev)
+{
+    time_t         now, idle;
+    ngx_uint_t     n;
+    ngx_queue_t   *q, *prev;
+    df_pg_conn_t  *conn;
+    df_pg_pool_t  *pool;
+
+    pool = ev->data;
+    now = ngx_time();
+
+    for (q = ngx_queue_last(&pool->idle);
+         q != ngx_queue_sentinel(&pool->idle);
+         q = prev)
+    {
+        prev = ngx_queue_prev(q);
+        conn = ngx_queue_data(q, df_pg_conn_t, queue);
+
+        n = pool->nidle + pool->nshared + pool->nown;
+        idle = (time_t) (pool->database->idle / 1000);
+
+        if (n > pool->size) {
+            idle = ngx_min(idle, DF_PG_OVERFLOW);
+        }
+
+        if (now - conn->used >= idle || now >= conn->retire) {
+            df_pg_conn_lost(conn, NULL);
+        }
+    }
+
+    if (pool->nidle + pool->nshared + pool->nown) {
+        ngx_add_timer(&pool->upkeep, DF_PG_UPKEEP);
+    }
+}
