@@ -1,0 +1,287 @@
+
+/*
+ * Copyright (C) the ngx_dataflow authors
+ *
+ * What PostgreSQL and the executor refuse, to problems: one table each.  The
+ * texts are ours, because PostgreSQL's tell of values, which may be those of
+ * rows that the client must not see; only what a trigger raises is passed on.
+ */
+
+
+#include <ngx_config.h>
+#include "query/query_internal.h"
+
+
+typedef struct {
+    const char         *state;          /* its beginning; the first that fits */
+    df_problem_code_t   read;
+    df_problem_code_t   write;
+    const char         *item;           /* code of the item for the field */
+    const char         *detail;
+    ngx_uint_t          retry_after;
+    ngx_uint_t          log;            /* level; 0: not worth a line */
+} df_query_sqlstate_t;
+
+typedef struct {
+    df_problem_code_t   code;
+    const char         *detail;
+    ngx_uint_t          retry_after;
+} df_query_failure_t;
+
+
+static const df_query_sqlstate_t *df_query_sqlstate_find(const char *state);
+static ngx_uint_t df_query_sqlstate_raised(const df_pg_error_t *error,
+    df_problem_t *problem);
+static void df_query_sqlstate_item(const df_request_t *r,
+    const df_pg_error_t *error, const df_query_sqlstate_t *s,
+    df_problem_t *problem);
+
+
+#define DF_BOTH(code)  DF_PROBLEM_##code, DF_PROBLEM_##code
+
+
+static const df_query_sqlstate_t  df_query_sqlstates[] = {
+
+    /* what the values are to blame for */
+
+    { "23505", DF_BOTH(UNIQUE_VIOLATION), "unique",
+      "another record has this value already", 0, 0 },
+    { "23P01", DF_BOTH(EXCLUSION_VIOLATION), "exclusion",
+      "the value conflicts with another record", 0, 0 },
+    { "23503", DF_BOTH(FOREIGN_KEY_VIOLATION), "reference",
+      "the record that is referred to does not exist", 0, 0 },
+    { "23001", DF_BOTH(FOREIGN_KEY_VIOLATION), "reference",
+      "the record that is referred to does not exist", 0, 0 },
+    { "23502", DF_BOTH(VALIDATION_FAILED), "required",
+      "a value is required", 0, 0 },
+    { "23514", DF_BOTH(VALIDATION_FAILED), "check",
+      "the value is not allowed", 0, 0 },
+    { "23", DF_BOTH(CONFLICT), "constraint",
+      "a constraint of the database is violated", 0, 0 },
+    { "44", DF_BOTH(FORBIDDEN), NULL,
+      "the record would not be among those that can be seen", 0, 0 },
+    { "22001", DF_PROBLEM_INVALID_VALUE, DF_PROBLEM_VALIDATION_FAILED, NULL,
+      "a text is too long", 0, 0 },
+    { "22003", DF_PROBLEM_INVALID_VALUE, DF_PROBLEM_VALIDATION_FAILED, NULL,
+      "a number is out of range", 0, 0 },
+    { "22008", DF_PROBLEM_INVALID_VALUE, DF_PROBLEM_VALIDATION_FAILED, NULL,
+      "a date or time is out of range", 0, 0 },
+    { "2201B", DF_PROBLEM_INVALID_VALUE, DF_PROBLEM_VALIDATION_FAILED, NULL,
+      "the regular expression is not valid", 0, 0 },
+    { "22025", DF_PROBLEM_INVALID_VALUE, DF_PROBLEM_VALIDATION_FAILED, NULL,
+      "the pattern ends with its escape character", 0, 0 },
+    { "22012", DF_PROBLEM_INVALID_VALUE, DF_PROBLEM_VALIDATION_FAILED, NULL,
+      "division by zero", 0, 0 },
+    { "22", DF_PROBLEM_INVALID_VALUE, DF_PROBLEM_VALIDATION_FAILED, NULL,
+      "a value does not suit the database", 0, 0 },
+    { "54", DF_BOTH(TOO_COMPLEX), NULL,
+      "the request is too complex for the database", 0, 0 },
+
+    /* what others do at the same time */
+
+    { "40003", DF_BOTH(OUTCOME_UNKNOWN), NULL,
+      "whether the change was made is not known", 0, NGX_LOG_ERR },
+    { "40", DF_BOTH(SERIALIZATION_FAILURE), NULL,
+      "other changes collided with this one, again and again; "
+      "nothing was done", 1, 0 },
+    { "55P03", DF_BOTH(LOCK_NOT_AVAILABLE), NULL,
+      "the record is locked by another change; nothing was done", 1, 0 },
+    { "57014", DF_BOTH(STATEMENT_TIMEOUT), NULL,
+      "the database took too long and was stopped; nothing was done",
+      0, NGX_LOG_WARN },
+
+    /* what the database is to blame for */
+
+    { "25006", DF_BOTH(DATABASE_UNAVAILABLE), NULL,
+      "the database takes no changes at the moment", 5, NGX_LOG_ERR },
+    { "57P", DF_BOTH(DATABASE_UNAVAILABLE), NULL,
+      "the database is going down or coming up", 1, NGX_LOG_WARN },
+    { "08", DF_BOTH(DATABASE_UNAVAILABLE), NULL,
+      "the connection to the database failed", 1, NGX_LOG_WARN },
+    { "53", DF_BOTH(DATABASE_UNAVAILABLE), NULL,
+      "the database is short of resources", 5, NGX_LOG_ERR },
+    { "28", DF_BOTH(DATABASE_UNAVAILABLE), NULL,
+      "the database refuses the connection", 5, NGX_LOG_ALERT },
+    { "3D", DF_BOTH(DATABASE_UNAVAILABLE), NULL,
+      "there is no such database", 5, NGX_LOG_ALERT },
+
+    /* what the configuration is to blame for */
+
+    { "42501", DF_BOTH(FORBIDDEN), NULL,
+      "the database does not permit this", 0, NGX_LOG_ERR },
+    { "42P01", DF_BOTH(SCHEMA_DRIFT), NULL,
+      "the table is not in the database", 0, NGX_LOG_ERR },
+    { "3F", DF_BOTH(SCHEMA_DRIFT), NULL,
+      "the table's schema is not in the database", 0, NGX_LOG_ERR },
+    { "42703", DF_BOTH(SCHEMA_DRIFT), NULL,
+      "a column is not in the database", 0, NGX_LOG_ERR },
+    { "42804", DF_BOTH(SCHEMA_DRIFT), NULL,
+      "a column has another type in the database", 0, NGX_LOG_ERR },
+    { "42883", DF_BOTH(SCHEMA_DRIFT), NULL,
+      "a column has another type in the database", 0, NGX_LOG_ERR },
+    { "428C9", DF_BOTH(SCHEMA_DRIFT), NULL,
+      "a column is generated by the database", 0, NGX_LOG_ERR },
+    { "", DF_BOTH(INTERNAL), NULL,
+      "the database failed", 0, NGX_LOG_ERR }
+};
+
+
+static const df_query_failure_t  df_query_failures[] = {
+
+    [DF_PG_DOWN] = {
+        DF_PROBLEM_DATABASE_UNAVAILABLE,
+        "the database cannot be reached; nothing was done", 1 },
+
+    [DF_PG_QUEUE_FULL] = {
+        DF_PROBLEM_OVERLOADED,
+        "too many requests wait for the database; nothing was done", 1 },
+
+    [DF_PG_QUEUE_TIMEOUT] = {
+        DF_PROBLEM_QUEUE_TIMEOUT,
+        "the request waited too long for the database; nothing was done", 1 },
+
+    [DF_PG_STATEMENT_TIMEOUT] = {
+        DF_PROBLEM_STATEMENT_TIMEOUT,
+        "the database took too long and was told to stop", 0 },
+
+    [DF_PG_OUTCOME_UNKNOWN] = {
+        DF_PROBLEM_OUTCOME_UNKNOWN,
+        "the connection to the database was lost while the change was under "
+        "way: it may have been made, or not", 0 },
+
+    [DF_PG_NO_MEMORY] = {
+        DF_PROBLEM_INTERNAL, "out of memory", 0 }
+};
+
+
+void
+df_query_problem(const df_request_t *r, const df_pg_error_t *error,
+    df_problem_t *problem)
+{
+    ngx_uint_t                  reads;
+    const char                 *detail;
+    const df_query_failure_t   *f;
+    const df_query_sqlstate_t  *s;
+
+    if (error->failure != DF_PG_SQL) {
+        f = &df_query_failures[error->failure];
+
+        (void) df_problem_set(problem, f->code, "%s", f->detail);
+        problem->retry_after = error->retry_after ? error->retry_after
+                                                  : f->retry_after;
+        return;
+    }
+
+    problem->sqlstate.data = ngx_pnalloc(problem->pool, 5);
+    if (problem->sqlstate.data != NULL) {
+        ngx_memcpy(problem->sqlstate.data, error->sqlstate, 5);
+        problem->sqlstate.len = 5;
+    }
+
+    if (df_query_sqlstate_raised(error, problem)) {
+        return;
+    }
+
+    s = df_query_sqlstate_find(error->sqlstate);
+    reads = (r->op == DF_LIST || r->op == DF_GET);
+    detail = s->detail;
+
+    if (s->read == DF_PROBLEM_FOREIGN_KEY_VIOLATION && r->op == DF_DELETE) {
+        detail = "other records refer to this one";
+    }
+
+    (void) df_problem_set(problem, reads ? s->read : s->write, "%s", detail);
+    problem->retry_after = s->retry_after;
+
+    if (s->log) {
+        ngx_log_error(s->log, r->pool->log, 0,
+                      "model \"%V\": PostgreSQL: %V (SQLSTATE %s)",
+                      &r->model->name, &error->message, error->sqlstate);
+    }
+
+    if (s->item != NULL && !reads) {
+        df_query_sqlstate_item(r, error, s, problem);
+    }
+}
+
+
+static const df_query_sqlstate_t *
+df_query_sqlstate_find(const char *state)
+{
+    const df_query_sqlstate_t  *s;
+
+    for (s = df_query_sqlstates; ; s++) {
+        if (ngx_strncmp(s->state, state, ngx_strlen(s->state)) == 0) {
+            return s;
+        }
+    }
+}
+
+
+/* RAISE in a trigger: its text is meant for the client; PTxyz is a status */
+
+static ngx_uint_t
+df_query_sqlstate_raised(const df_pg_error_t *error, df_problem_t *problem)
+{
+    ngx_int_t    status;
+    const char  *state;
+
+    state = error->sqlstate;
+
+    if (ngx_strncmp(state, "P0001", 5) == 0) {
+        (void) df_problem_set(problem, DF_PROBLEM_BAD_REQUEST, "%V",
+                              &error->message);
+        return 1;
+    }
+
+    if (ngx_strncmp(state, "PT", 2) != 0) {
+        return 0;
+    }
+
+    status = ngx_atoi((u_char *) state + 2, 3);
+
+    if (status < 400 || status > 599) {
+        return 0;
+    }
+
+    (void) df_problem_set(problem, status < 500 ? DF_PROBLEM_BAD_REQUEST
+                                                : DF_PROBLEM_INTERNAL,
+                          "%V", &error->message);
+    problem->status = status;
+
+    return 1;
+}
+
+
+/* the constraint, and the field that it or the column's name stands for */
+
+static void
+df_query_sqlstate_item(const df_request_t *r, const df_pg_error_t *error,
+    const df_query_sqlstate_t *s, df_problem_t *problem)
+{
+    ngx_str_t          pointer;
+    const df_field_t  *field;
+
+    static const ngx_str_t  body = ngx_string("");
+
+    field = NULL;
+
+    if (error->constraint.len) {
+        (void) df_str_copy(problem->pool, &problem->constraint,
+                           error->constraint.data, error->constraint.len);
+        field = df_schema_constraint_field(r->model, &error->constraint);
+    }
+
+    if (field == NULL && error->column.len) {
+        field = df_schema_field(r->model, &error->column);
+    }
+
+    if (field == NULL || field->hidden || r->op == DF_DELETE) {
+        return;
+    }
+
+    pointer = df_json_pointer(problem->pool, &body, &field->name);
+
+    (void) df_problem_add(problem, problem->code, DF_AT_POINTER, &pointer,
+                          s->item, "%s", s->detail);
+}
