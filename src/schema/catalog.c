@@ -302,6 +302,24 @@ df_schema_catalog_take(df_catalog_t *catalog, ngx_uint_t i, const PGresult *res)
 }
 
 
+df_catalog_table_t *
+df_schema_catalog_find(const df_catalog_t *catalog, const df_model_t *model)
+{
+    ngx_uint_t           i;
+    df_catalog_entry_t  *entry;
+
+    entry = catalog->entries.elts;
+
+    for (i = 0; i < catalog->entries.nelts; i++) {
+        if (entry[i].model == model) {
+            return entry[i].table;
+        }
+    }
+
+    return NULL;
+}
+
+
 static ngx_int_t
 df_schema_catalog_take_table(df_catalog_t *catalog, df_catalog_table_t *table,
     const PGresult *res, ngx_uint_t row)

@@ -83,6 +83,10 @@ ngx_int_t df_schema_catalog_init(df_catalog_t *catalog, ngx_pool_t *pool,
 /* appends the df_pg_statement_t that read the catalog */
 ngx_int_t df_schema_catalog_ask(df_catalog_t *catalog, ngx_array_t *statements);
 
+/* NULL when the model is of another database */
+df_catalog_table_t *df_schema_catalog_find(const df_catalog_t *catalog,
+    const df_model_t *model);
+
 /* takes the result of the i-th of them */
 ngx_int_t df_schema_catalog_take(df_catalog_t *catalog, ngx_uint_t i,
     const PGresult *res);
@@ -113,6 +117,47 @@ typedef struct {
 
 /* appends df_change_t in an order in which they can be carried out */
 ngx_int_t df_schema_diff(df_catalog_t *catalog, ngx_array_t *changes);
+
+
+/* diff: the comparison of one model, and what its passes share */
+
+typedef struct {
+    df_catalog_t         *catalog;
+    ngx_array_t          *changes;
+    ngx_pool_t           *pool;
+    const df_model_t     *model;
+    df_catalog_table_t   *table;
+} df_diff_t;
+
+ngx_int_t df_schema_diff_columns(df_diff_t *d);
+ngx_int_t df_schema_diff_strangers(df_diff_t *d);
+ngx_int_t df_schema_diff_key(df_diff_t *d);
+ngx_int_t df_schema_diff_uniques(df_diff_t *d);
+ngx_int_t df_schema_diff_checks(df_diff_t *d);
+ngx_int_t df_schema_diff_indexes(df_diff_t *d);
+ngx_int_t df_schema_diff_touch(df_diff_t *d);
+ngx_int_t df_schema_diff_relations(df_diff_t *d);
+
+/* NULL or NGX_ERROR without memory, also when a text is empty for that */
+df_change_t *df_schema_diff_change(df_diff_t *d, df_change_kind_t kind,
+    const ngx_str_t *object, const ngx_str_t *sql);
+ngx_int_t df_schema_diff_report(df_diff_t *d, const char *fmt, ...);
+
+df_catalog_column_t *df_schema_diff_find_column(df_diff_t *d,
+    const ngx_str_t *name);
+df_catalog_column_t *df_schema_diff_note_column(df_diff_t *d,
+    const df_field_t *field);
+ngx_int_t df_schema_diff_note_index(df_diff_t *d, const ngx_str_t *name,
+    const ngx_str_t *columns, ngx_uint_t unique);
+
+/* PostgreSQL's type modifier of a field: length, or precision and scale */
+int32_t df_schema_diff_typmod(const df_field_t *field);
+
+static ngx_inline ngx_uint_t
+df_schema_diff_same(const ngx_str_t *a, const ngx_str_t *b)
+{
+    return a->len == b->len && ngx_memcmp(a->data, b->data, a->len) == 0;
+}
 
 
 /* ddl: SQL text, made of declared identifiers and quoted literals */
