@@ -333,7 +333,8 @@ const char *df_conf_set_str(ngx_conf_t *cf, const df_conf_option_t *option,
 const char *df_conf_set_on_off(ngx_conf_t *cf, const df_conf_option_t *option,
     ngx_str_t *value, void *conf);
 
-/* how a message about an unknown word ends: "did you mean "x"? known are …" */
+/* how a message about an unknown word ends: did you mean "x"? known are …;
+   name_at may leave a member out with NULL */
 ngx_str_t df_conf_known(ngx_conf_t *cf, const ngx_str_t *word, void *list,
     ngx_uint_t n, df_name_at_pt name_at);
 
