@@ -143,6 +143,14 @@ df_query_path_parse(df_filter_t *filter, const ngx_str_t *steps,
                                &left->field->name, steps);
     }
 
+    /* U+0000 of a JSON name is no UTF-8 here, and in no jsonb */
+
+    if (df_utf8_check(steps->data, steps->len) != NGX_OK) {
+        return df_query_refuse(filter->problem, DF_PROBLEM_UNKNOWN_FIELD,
+                               place, "unknown_field",
+                               "a path can not hold U+0000");
+    }
+
     path = ngx_palloc(filter->request->pool,
                       DF_FILTER_MAX_PATH * sizeof(ngx_str_t));
     if (path == NULL) {
@@ -395,7 +403,7 @@ df_query_operators_parse(df_filter_t *filter, const df_query_left_t *left,
     const cJSON *node, const df_place_t *place, df_predicate_t **predicate)
 {
     ngx_int_t         rc;
-    ngx_str_t         name;
+    ngx_str_t         name, op;
     df_place_t        at;
     const cJSON      *member;
     df_predicate_t   *list, **last;
@@ -417,12 +425,10 @@ df_query_operators_parse(df_filter_t *filter, const df_query_left_t *left,
                                    "an operator starts with $");
         }
 
-        /* the name in the place keeps its $ */
+        op.data = name.data + 1;
+        op.len = name.len - 1;
 
-        rc = df_query_compare_parse(filter, left,
-                                    &(ngx_str_t) { name.len - 1,
-                                                   name.data + 1 },
-                                    member, &at, last);
+        rc = df_query_compare_parse(filter, left, &op, member, &at, last);
         if (rc != NGX_OK) {
             return rc;
         }

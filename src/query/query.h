@@ -138,6 +138,7 @@ typedef struct {
     unsigned               has_limit:1;
     unsigned               limit_all:1;
     unsigned               has_offset:1;
+    unsigned               has_cursor:1;
     unsigned               if_match_any:1;
     unsigned               has_if_match:1;
     unsigned               in_body:1;   /* parameters are a body's members */

@@ -1,0 +1,540 @@
+
+/*
+ * Copyright (C) the ngx_dataflow authors
+ *
+ * The query string.  The parameters that requests have, whoever tells them,
+ * are a table here; all other names are filters, or nobody's.
+ */
+
+
+#include <ngx_config.h>
+#include "query/query_internal.h"
+
+
+static ngx_int_t df_query_filter_set(df_request_t *r, const ngx_str_t *value,
+    const df_place_t *place, df_problem_t *problem);
+static ngx_int_t df_query_limit_set(df_request_t *r, const ngx_str_t *value,
+    const df_place_t *place, df_problem_t *problem);
+static ngx_int_t df_query_offset_set(df_request_t *r, const ngx_str_t *value,
+    const df_place_t *place, df_problem_t *problem);
+static ngx_int_t df_query_cursor_set(df_request_t *r, const ngx_str_t *value,
+    const df_place_t *place, df_problem_t *problem);
+static ngx_int_t df_query_count_set(df_request_t *r, const ngx_str_t *value,
+    const df_place_t *place, df_problem_t *problem);
+static ngx_int_t df_query_dry_run_set(df_request_t *r, const ngx_str_t *value,
+    const df_place_t *place, df_problem_t *problem);
+
+
+#define DF_ON_LIST    (1u << DF_LIST)
+#define DF_ON_WRITES  ((1u << DF_CREATE) | (1u << DF_UPDATE)                 \
+                       | (1u << DF_REPLACE))
+#define DF_ON_ROWS    (DF_ON_LIST | (1u << DF_GET) | DF_ON_WRITES)
+
+#define DF_AS_STRING  (1u << DF_JSON_STRING)
+#define DF_AS_NUMBER  (1u << DF_JSON_NUMBER)
+
+static const df_parameter_t  df_query_parameters[] = {
+
+    { ngx_string("filter"), DF_ON_LIST, 1u << DF_JSON_OBJECT, 0,
+      df_query_filter_set },
+
+    { ngx_string("sort"), DF_ON_LIST, DF_AS_STRING, 1, df_query_sort_add },
+
+    { ngx_string("fields"), DF_ON_ROWS, DF_AS_STRING, 1,
+      df_query_fields_add },
+
+    { ngx_string("limit"), DF_ON_LIST, DF_AS_NUMBER | DF_AS_STRING, 0,
+      df_query_limit_set },
+
+    { ngx_string("offset"), DF_ON_LIST, DF_AS_NUMBER | DF_AS_STRING, 0,
+      df_query_offset_set },
+
+    { ngx_string("cursor"), DF_ON_LIST, DF_AS_STRING, 0,
+      df_query_cursor_set },
+
+    { ngx_string("count"), DF_ON_LIST, DF_AS_STRING, 0, df_query_count_set },
+
+    { ngx_string("dry_run"), DF_ON_WRITES | (1u << DF_DELETE),
+      (1u << DF_JSON_TRUE) | (1u << DF_JSON_FALSE), 0, df_query_dry_run_set }
+};
+
+#define DF_QUERY_PARAMETERS                                                  \
+    (sizeof(df_query_parameters) / sizeof(df_query_parameters[0]))
+
+
+/* parameters */
+
+ngx_int_t
+df_query_parameter(df_request_t *r, const ngx_str_t *name,
+    const df_place_t *place, const df_parameter_t **parameter,
+    df_problem_t *problem)
+{
+    ngx_uint_t             i;
+    const df_parameter_t  *p;
+
+    *parameter = NULL;
+
+    for (i = 0; i < DF_QUERY_PARAMETERS; i++) {
+        p = &df_query_parameters[i];
+
+        if (p->name.len != name->len
+            || ngx_memcmp(p->name.data, name->data, name->len) != 0)
+        {
+            continue;
+        }
+
+        if (!(p->operations & (1u << r->op))) {
+            return NGX_OK;
+        }
+
+        if (r->given & (1u << i)) {
+            return df_query_refuse(problem, DF_PROBLEM_BAD_REQUEST, place,
+                                   "duplicate", "given twice");
+        }
+
+        r->given |= 1u << i;
+        *parameter = p;
+
+        return NGX_OK;
+    }
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+df_query_parameter_set(df_request_t *r, const df_parameter_t *parameter,
+    const ngx_str_t *text, const df_place_t *place, df_problem_t *problem)
+{
+    ngx_int_t  rc;
+    ngx_str_t  rest, word;
+
+    if (!parameter->list) {
+        return parameter->set(r, text, place, problem);
+    }
+
+    rest = *text;
+
+    while (df_query_comma_next(&rest, &word)) {
+        rc = parameter->set(r, &word, place, problem);
+        if (rc != NGX_OK) {
+            return rc;
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_str_t *
+df_query_name_at(void *list, ngx_uint_t i)
+{
+    return ((ngx_str_t **) list)[i];
+}
+
+
+static ngx_str_t *
+df_query_parameter_nearest(const df_request_t *r, const ngx_str_t *name,
+    ngx_uint_t fields)
+{
+    ngx_str_t   **names;
+    ngx_uint_t    i, n;
+    df_field_t   *field;
+
+    n = 0;
+
+    names = ngx_palloc(r->pool, (DF_QUERY_PARAMETERS + r->model->fields.nelts)
+                                * sizeof(ngx_str_t *));
+    if (names == NULL) {
+        return NULL;
+    }
+
+    for (i = 0; fields && i < r->model->fields.nelts; i++) {
+        field = df_schema_field_at(r->model, i);
+
+        if (!field->hidden) {
+            names[n++] = &field->name;
+        }
+    }
+
+    for (i = 0; i < DF_QUERY_PARAMETERS; i++) {
+        if (df_query_parameters[i].operations & (1u << r->op)) {
+            names[n++] = (ngx_str_t *) &df_query_parameters[i].name;
+        }
+    }
+
+    return df_nearest(name, names, n, df_query_name_at);
+}
+
+
+ngx_int_t
+df_query_parameter_refuse(const df_request_t *r, const ngx_str_t *name,
+    ngx_uint_t fields, const df_place_t *place, df_problem_t *problem)
+{
+    ngx_str_t  *nearest;
+
+    nearest = df_query_parameter_nearest(r, name, fields);
+
+    if (nearest == NULL) {
+        return df_query_refuse(problem, DF_PROBLEM_UNKNOWN_PARAMETER, place,
+                               "unknown_parameter",
+                               "%V of %V takes no \"%V\"",
+                               &df_operation_names[r->op], &r->model->name,
+                               name);
+    }
+
+    return df_query_refuse(problem, DF_PROBLEM_UNKNOWN_PARAMETER, place,
+                           "unknown_parameter",
+                           "%V of %V takes no \"%V\"; did you mean \"%V\"?",
+                           &df_operation_names[r->op], &r->model->name, name,
+                           nearest);
+}
+
+
+const df_place_t *
+df_query_parameter_place(const df_request_t *r, const ngx_str_t *name,
+    df_place_t *place)
+{
+    ngx_memzero(place, 2 * sizeof(df_place_t));
+
+    if (!r->in_body) {
+        place->parameter = *name;
+        return place;
+    }
+
+    place[1].parent = place;
+    place[1].name = name;
+
+    return &place[1];
+}
+
+
+ngx_uint_t
+df_query_comma_next(ngx_str_t *rest, ngx_str_t *word)
+{
+    u_char  *comma;
+
+    if (rest->data == NULL) {
+        return 0;
+    }
+
+    *word = *rest;
+    comma = ngx_strlchr(rest->data, rest->data + rest->len, ',');
+
+    if (comma == NULL) {
+        rest->data = NULL;
+        return 1;
+    }
+
+    word->len = comma - rest->data;
+    rest->data += word->len + 1;
+    rest->len -= word->len + 1;
+
+    return 1;
+}
+
+
+/* values */
+
+static ngx_int_t
+df_query_filter_set(df_request_t *r, const ngx_str_t *value,
+    const df_place_t *place, df_problem_t *problem)
+{
+    cJSON            *node;
+    ngx_int_t         rc;
+    df_filter_t       filter;
+    df_predicate_t   *predicate;
+    df_json_error_t   error;
+
+    node = df_json_parse(r->pool, value, &error);
+
+    if (node == NULL) {
+        return df_query_refuse(problem, DF_PROBLEM_INVALID_JSON, place,
+                               "syntax", "at byte %uz: %s", error.offset,
+                               error.reason);
+    }
+
+    filter.request = r;
+    filter.problem = problem;
+
+    rc = df_query_filter_json(&filter, node, place, &predicate);
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    return df_query_filter_and(r->pool, &r->filter, predicate);
+}
+
+
+static ngx_int_t
+df_query_limit_set(df_request_t *r, const ngx_str_t *value,
+    const df_place_t *place, df_problem_t *problem)
+{
+    ngx_int_t  n;
+
+    if (value->len == 3 && ngx_memcmp(value->data, "all", 3) == 0) {
+        r->limit_all = 1;
+        return NGX_OK;
+    }
+
+    n = ngx_atoi(value->data, value->len);
+
+    if (n == NGX_ERROR) {
+        return df_query_refuse(problem, DF_PROBLEM_INVALID_VALUE, place,
+                               "type", "expected a whole number or all");
+    }
+
+    r->limit = n;
+    r->has_limit = 1;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+df_query_offset_set(df_request_t *r, const ngx_str_t *value,
+    const df_place_t *place, df_problem_t *problem)
+{
+    ngx_int_t  n;
+
+    n = ngx_atoi(value->data, value->len);
+
+    if (n == NGX_ERROR) {
+        return df_query_refuse(problem, DF_PROBLEM_INVALID_VALUE, place,
+                               "type", "expected a whole number");
+    }
+
+    r->offset = n;
+    r->has_offset = 1;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+df_query_cursor_set(df_request_t *r, const ngx_str_t *value,
+    const df_place_t *place, df_problem_t *problem)
+{
+    r->cursor = *value;
+    r->has_cursor = 1;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+df_query_count_set(df_request_t *r, const ngx_str_t *value,
+    const df_place_t *place, df_problem_t *problem)
+{
+    ngx_uint_t  i;
+
+    static const ngx_str_t  names[] = {
+        [DF_COUNT_NONE] = ngx_string("none"),
+        [DF_COUNT_EXACT] = ngx_string("exact"),
+        [DF_COUNT_ESTIMATED] = ngx_string("estimated")
+    };
+
+    for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        if (names[i].len == value->len
+            && ngx_memcmp(names[i].data, value->data, value->len) == 0)
+        {
+            r->count = i;
+            return NGX_OK;
+        }
+    }
+
+    return df_query_refuse(problem, DF_PROBLEM_INVALID_VALUE, place, "enum",
+                           "expected exact, estimated or none");
+}
+
+
+static ngx_int_t
+df_query_dry_run_set(df_request_t *r, const ngx_str_t *value,
+    const df_place_t *place, df_problem_t *problem)
+{
+    r->dry_run = (value->len == 4 && ngx_memcmp(value->data, "true", 4) == 0);
+
+    if (r->dry_run
+        || (value->len == 5 && ngx_memcmp(value->data, "false", 5) == 0))
+    {
+        return NGX_OK;
+    }
+
+    return df_query_refuse(problem, DF_PROBLEM_INVALID_VALUE, place, "type",
+                           "expected true or false");
+}
+
+
+/* query string */
+
+/* NGX_DECLINED: with *reason */
+
+static ngx_int_t
+df_query_text_decode(ngx_pool_t *pool, const ngx_str_t *src, ngx_str_t *dst,
+    const char **reason)
+{
+    u_char     *d, *p, *last;
+    ngx_int_t   n;
+
+    d = ngx_pnalloc(pool, src->len + 1);
+    if (d == NULL) {
+        return NGX_ERROR;
+    }
+
+    dst->data = d;
+    last = src->data + src->len;
+
+    for (p = src->data; p < last; p++) {
+
+        if (*p == '+') {
+            *d++ = ' ';
+            continue;
+        }
+
+        if (*p != '%') {
+            *d++ = *p;
+            continue;
+        }
+
+        n = (last - p > 2) ? ngx_hextoi(p + 1, 2) : NGX_ERROR;
+
+        if (n == NGX_ERROR) {
+            *reason = "% is not followed by two hexadecimal digits";
+            return NGX_DECLINED;
+        }
+
+        if (n == 0) {
+            *reason = "the character %00 can not be stored";
+            return NGX_DECLINED;
+        }
+
+        *d++ = (u_char) n;
+        p += 2;
+    }
+
+    *d = '\0';
+    dst->len = d - dst->data;
+
+    if (df_utf8_check(dst->data, dst->len) != NGX_OK) {
+        *reason = "the text is not UTF-8";
+        return NGX_DECLINED;
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+df_query_arg_apply(df_request_t *r, const ngx_str_t *name,
+    const ngx_str_t *value, const df_place_t *place, df_problem_t *problem)
+{
+    ngx_int_t              rc;
+    df_filter_t            filter;
+    df_predicate_t        *predicate;
+    const df_parameter_t  *parameter;
+
+    rc = df_query_parameter(r, name, place, &parameter, problem);
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    if (parameter) {
+        return df_query_parameter_set(r, parameter, value, place, problem);
+    }
+
+    if (r->op != DF_LIST) {
+        return df_query_parameter_refuse(r, name, 0, place, problem);
+    }
+
+    filter.request = r;
+    filter.problem = problem;
+
+    rc = df_query_filter_suffix(&filter, name, value, place, &predicate);
+
+    if (rc == NGX_ABORT) {
+        return df_query_parameter_refuse(r, name, 1, place, problem);
+    }
+
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    return df_query_filter_and(r->pool, &r->filter, predicate);
+}
+
+
+static ngx_int_t
+df_query_arg_parse(df_request_t *r, const ngx_str_t *pair,
+    df_problem_t *problem)
+{
+    u_char      *equals;
+    ngx_int_t    rc;
+    ngx_str_t    raw, name, value;
+    df_place_t   place;
+    const char  *reason;
+
+    equals = ngx_strlchr(pair->data, pair->data + pair->len, '=');
+
+    raw.data = pair->data;
+    raw.len = equals ? (size_t) (equals - pair->data) : pair->len;
+
+    ngx_memzero(&place, sizeof(df_place_t));
+    place.parameter = raw;
+
+    rc = df_query_text_decode(r->pool, &raw, &name, &reason);
+
+    if (rc == NGX_OK) {
+        place.parameter = name;
+
+        raw.data = equals ? equals + 1 : pair->data + pair->len;
+        raw.len = pair->data + pair->len - raw.data;
+
+        rc = df_query_text_decode(r->pool, &raw, &value, &reason);
+    }
+
+    if (rc == NGX_DECLINED) {
+        return df_query_refuse(problem, DF_PROBLEM_BAD_REQUEST, &place,
+                               "encoding", "%s", reason);
+    }
+
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    return df_query_arg_apply(r, &name, &value, &place, problem);
+}
+
+
+ngx_int_t
+df_query_parse_args(df_request_t *r, const ngx_str_t *args,
+    df_problem_t *problem)
+{
+    u_char     *p, *last, *end;
+    ngx_int_t   rc;
+    ngx_str_t   pair;
+
+    last = args->data + args->len;
+
+    for (p = args->data; p < last; p = end + 1) {
+
+        end = ngx_strlchr(p, last, '&');
+
+        if (end == NULL) {
+            end = last;
+        }
+
+        pair.data = p;
+        pair.len = end - p;
+
+        if (pair.len == 0) {
+            continue;
+        }
+
+        rc = df_query_arg_parse(r, &pair, problem);
+        if (rc != NGX_OK) {
+            return rc;
+        }
+    }
+
+    return NGX_OK;
+}

@@ -1,0 +1,261 @@
+
+/*
+ * Copyright (C) the ngx_dataflow authors
+ *
+ * The gate: the only place where it is decided what of a request may be done,
+ * and the only one that makes what the rest of the road takes.
+ */
+
+
+#include <ngx_config.h>
+#include "query/query_internal.h"
+
+
+static ngx_str_t  df_query_limit = ngx_string("limit");
+static ngx_str_t  df_query_offset = ngx_string("offset");
+
+
+/* the operation; the channel has answered this before, in its own words */
+
+static ngx_int_t
+df_query_gate_operation(df_admitted_t *a, df_problem_t *problem)
+{
+    df_operation_t  op;
+
+    op = a->request->op;
+
+    if (a->rules->expose & (1u << op)) {
+        return NGX_OK;
+    }
+
+    return df_problem_set(problem, DF_PROBLEM_METHOD_NOT_ALLOWED,
+                          "%V of %V is not offered here",
+                          &df_operation_names[op], &a->request->model->name);
+}
+
+
+/* the rows: whatever else limits what a principal may see is ANDed here, and
+   what is compiled, counted and signed into cursors is this filter only */
+
+static ngx_int_t
+df_query_gate_rows(df_admitted_t *a)
+{
+    a->filter = a->request->filter;
+
+    return NGX_OK;
+}
+
+
+/* the fields: those asked for, which are none of the hidden, or all others */
+
+static ngx_int_t
+df_query_gate_fields(df_admitted_t *a)
+{
+    ngx_uint_t           i;
+    const df_field_t    *field, **slot;
+    const df_request_t  *r;
+
+    r = a->request;
+
+    if (r->fields.nelts) {
+        a->fields = r->fields;
+        return NGX_OK;
+    }
+
+    if (ngx_array_init(&a->fields, r->pool, r->model->fields.nelts,
+                       sizeof(df_field_t *))
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    for (i = 0; i < r->model->fields.nelts; i++) {
+        field = df_schema_field_at(r->model, i);
+
+        if (field->hidden) {
+            continue;
+        }
+
+        slot = ngx_array_push(&a->fields);
+        if (slot == NULL) {
+            return NGX_ERROR;
+        }
+
+        *slot = field;
+    }
+
+    return NGX_OK;
+}
+
+
+/* limit=all: only what is not gathered in memory can be unlimited */
+
+static ngx_int_t
+df_query_gate_unlimited(df_admitted_t *a, ngx_uint_t streamed,
+    df_problem_t *problem)
+{
+    df_place_t         room[2];
+    const df_place_t  *place;
+
+    place = df_query_parameter_place(a->request, &df_query_limit, room);
+
+    if (!a->rules->stream) {
+        return df_query_refuse(problem, DF_PROBLEM_INVALID_VALUE, place,
+                               "limit_exceeded",
+                               "all is not offered here; at most %ui rows",
+                               a->rules->max_limit);
+    }
+
+    if (!streamed) {
+        return df_query_refuse(problem, DF_PROBLEM_INVALID_VALUE, place,
+                               "limit_exceeded",
+                               "all is for text/csv and application/x-ndjson "
+                               "only, which are streamed");
+    }
+
+    a->unlimited = 1;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+df_query_gate_page(df_admitted_t *a, ngx_uint_t streamed,
+    df_problem_t *problem)
+{
+    df_place_t           room[2];
+    const df_place_t    *place;
+    const df_request_t  *r;
+
+    r = a->request;
+    place = df_query_parameter_place(r, &df_query_offset, room);
+
+    if (r->has_offset && r->has_cursor) {
+        return df_query_refuse(problem, DF_PROBLEM_BAD_REQUEST, place,
+                               "conflict",
+                               "a cursor says already where the page begins");
+    }
+
+    if (r->offset > a->rules->max_offset) {
+        return df_query_refuse(problem, DF_PROBLEM_LIMIT_EXCEEDED, place,
+                               "limit_exceeded",
+                               "the maximum is %ui; a cursor goes further",
+                               a->rules->max_offset);
+    }
+
+    a->offset = r->offset;
+
+    if (r->limit_all) {
+        return df_query_gate_unlimited(a, streamed, problem);
+    }
+
+    a->limit = r->has_limit ? r->limit : a->rules->default_limit;
+
+    if (a->limit > a->rules->max_limit) {
+        place = df_query_parameter_place(r, &df_query_limit, room);
+
+        return df_query_refuse(problem, DF_PROBLEM_LIMIT_EXCEEDED, place,
+                               "limit_exceeded", "the maximum is %ui",
+                               a->rules->max_limit);
+    }
+
+    return NGX_OK;
+}
+
+
+/* the order is total: the key decides what the client left open */
+
+static ngx_int_t
+df_query_gate_sort(df_admitted_t *a)
+{
+    ngx_uint_t           i, n;
+    df_sort_t           *sort, *asked;
+    const df_request_t  *r;
+
+    r = a->request;
+    asked = r->sort.elts;
+    n = r->sort.nelts;
+
+    if (ngx_array_init(&a->sort, r->pool, n + 1, sizeof(df_sort_t))
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    sort = a->sort.elts;
+
+    for (i = 0; i < n; i++) {
+        sort[i] = asked[i];
+
+        if (asked[i].field == r->model->key) {
+            n = i + 1;
+            a->sort.nelts = n;
+
+            return NGX_OK;
+        }
+    }
+
+    ngx_memzero(&sort[n], sizeof(df_sort_t));
+    sort[n].field = r->model->key;
+    a->sort.nelts = n + 1;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+df_query_gate_list(df_admitted_t *a, ngx_uint_t streamed,
+    df_problem_t *problem)
+{
+    ngx_int_t  rc;
+
+    rc = df_query_gate_page(a, streamed, problem);
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    if (df_query_gate_sort(a) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    return a->request->has_cursor ? df_query_cursor_read(a, problem) : NGX_OK;
+}
+
+
+ngx_int_t
+df_query_admit(df_request_t *r, const df_principal_t *principal,
+    const df_rules_t *rules, ngx_uint_t streamed, df_admitted_t **admitted,
+    df_problem_t *problem)
+{
+    ngx_int_t       rc;
+    df_admitted_t  *a;
+
+    a = ngx_pcalloc(r->pool, sizeof(df_admitted_t));
+    if (a == NULL) {
+        return NGX_ERROR;
+    }
+
+    a->request = r;
+    a->principal = principal;
+    a->rules = rules;
+
+    rc = df_query_gate_operation(a, problem);
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    if (df_query_gate_rows(a) != NGX_OK || df_query_gate_fields(a) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    if (r->op == DF_LIST) {
+        rc = df_query_gate_list(a, streamed, problem);
+        if (rc != NGX_OK) {
+            return rc;
+        }
+    }
+
+    *admitted = a;
+
+    return NGX_OK;
+}

@@ -1,0 +1,146 @@
+
+/*
+ * Copyright (C) the ngx_dataflow authors
+ *
+ * What is answered and in which order: the items of fields= and sort=.
+ */
+
+
+#include <ngx_config.h>
+#include "query/query_internal.h"
+
+
+static ngx_str_t  df_query_nulls_first = ngx_string(":nullsfirst");
+static ngx_str_t  df_query_nulls_last = ngx_string(":nullslast");
+
+
+static ngx_uint_t
+df_query_suffix_cut(ngx_str_t *text, const ngx_str_t *suffix)
+{
+    if (text->len < suffix->len
+        || ngx_memcmp(text->data + text->len - suffix->len, suffix->data,
+                      suffix->len)
+           != 0)
+    {
+        return 0;
+    }
+
+    text->len -= suffix->len;
+
+    return 1;
+}
+
+
+static ngx_int_t
+df_query_sort_field(df_request_t *r, const ngx_str_t *name,
+    const df_place_t *place, df_problem_t *problem, const df_field_t **field)
+{
+    ngx_uint_t   i;
+    df_sort_t   *sort;
+
+    *field = df_query_field(r->model, name);
+
+    if (*field == NULL) {
+        return df_query_field_refuse(r->model, name, place, problem);
+    }
+
+    if ((*field)->array || !((*field)->type->flags & DF_TYPE_ORDERED)) {
+        return df_query_refuse(problem, DF_PROBLEM_INVALID_VALUE, place,
+                               "type", "\"%V\" has no order", name);
+    }
+
+    sort = r->sort.elts;
+
+    for (i = 0; i < r->sort.nelts; i++) {
+        if (sort[i].field == *field) {
+            return df_query_refuse(problem, DF_PROBLEM_INVALID_VALUE, place,
+                                   "duplicate", "\"%V\" is given twice", name);
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+/* "-price:nullsfirst" */
+
+ngx_int_t
+df_query_sort_add(df_request_t *r, const ngx_str_t *item,
+    const df_place_t *place, df_problem_t *problem)
+{
+    ngx_int_t          rc;
+    ngx_str_t          name;
+    ngx_uint_t         descending, first;
+    df_sort_t         *sort;
+    const df_field_t  *field;
+
+    name = *item;
+    descending = (name.len && name.data[0] == '-');
+
+    if (descending) {
+        name.data++;
+        name.len--;
+    }
+
+    first = df_query_suffix_cut(&name, &df_query_nulls_first);
+
+    if (!first) {
+        (void) df_query_suffix_cut(&name, &df_query_nulls_last);
+    }
+
+    rc = df_query_sort_field(r, &name, place, problem, &field);
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    if (r->sort.nelts == DF_SORT_MAX) {
+        return df_query_refuse(problem, DF_PROBLEM_LIMIT_EXCEEDED, place,
+                               "limit_exceeded",
+                               "rows are sorted by at most %d fields",
+                               DF_SORT_MAX);
+    }
+
+    sort = ngx_array_push(&r->sort);
+    if (sort == NULL) {
+        return NGX_ERROR;
+    }
+
+    sort->field = field;
+    sort->descending = descending;
+    sort->nulls_first = first;
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+df_query_fields_add(df_request_t *r, const ngx_str_t *item,
+    const df_place_t *place, df_problem_t *problem)
+{
+    ngx_uint_t          i;
+    const df_field_t   *field, **fields;
+
+    field = df_query_field(r->model, item);
+
+    if (field == NULL) {
+        return df_query_field_refuse(r->model, item, place, problem);
+    }
+
+    fields = r->fields.elts;
+
+    for (i = 0; i < r->fields.nelts; i++) {
+        if (fields[i] == field) {
+            return df_query_refuse(problem, DF_PROBLEM_INVALID_VALUE, place,
+                                   "duplicate", "\"%V\" is given twice", item);
+        }
+    }
+
+    fields = ngx_array_push(&r->fields);
+    if (fields == NULL) {
+        return NGX_ERROR;
+    }
+
+    *fields = field;
+
+    return NGX_OK;
+}
