@@ -7,7 +7,8 @@
  *     conn.c      one connection in the event loop: connect, events, close
  *     lost.c      stalled, overdue, cancelled and lost
  *     resolve.c   a host's name to an address
- *     pool.c      a worker's connections: lanes, queue, back-off, upkeep
+ *     pool.c      a worker's connections: growth, back-off, upkeep
+ *     dispatch.c  jobs wait by lane and are handed out once a turn
  *     job.c       what the owner of a job may ask for
  *     shape.c     equal statement texts, what is prepared where
  *     send.c      jobs to libpq's pipeline
@@ -36,6 +37,9 @@ typedef struct df_pg_shape_s  df_pg_shape_t;
 /* a shared connection that makes no progress for so long gives those who
    wait behind its slow head back to the queue */
 #define DF_PG_STALL         50
+
+/* a shared connection with fewer jobs takes more before another is used */
+#define DF_PG_BATCH         4
 
 /* past a job's timeout, for the server's own to be the first */
 #define DF_PG_GRACE         1000
@@ -287,10 +291,16 @@ struct df_pg_pool_s {
     unsigned                  exiting:1;
 };
 
-/* a job waits (again), at the end or, sent again, at the front */
+/* dispatch.c: a job waits (again), at the end or, sent again, at the front */
 void df_pg_pool_queue(df_pg_pool_t *pool, df_pg_job_t *job, ngx_uint_t front);
 void df_pg_pool_unqueue(df_pg_job_t *job);
 void df_pg_pool_wake(df_pg_pool_t *pool);
+void df_pg_dispatch(ngx_event_t *ev);
+void df_pg_dispatch_expire(ngx_event_t *ev);
+void df_pg_dispatch_fail_all(df_pg_pool_t *pool);
+
+/* pool.c */
+void df_pg_pool_grow(df_pg_pool_t *pool);
 void df_pg_pool_connected(df_pg_conn_t *conn);
 void df_pg_pool_connect_failed(df_pg_pool_t *pool, const char *why);
 /* the one function that moves a connection between the lists of states */
