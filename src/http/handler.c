@@ -256,6 +256,12 @@ df_http_handler_run(df_http_ctx_t *ctx)
 
     if (!r->discard_body) {
         r->read_event_handler = ngx_http_test_reading;
+
+        /* no event follows when the client left right behind its request */
+
+        if (r->connection->read->pending_eof) {
+            ngx_post_event(r->connection->read, &ngx_posted_events);
+        }
     }
 
     return NGX_OK;

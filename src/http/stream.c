@@ -201,7 +201,11 @@ df_http_stream_end(df_http_ctx_t *ctx)
         return NGX_OK;
     }
 
-    if (ctx->failed || ctx->run.problem.code != DF_PROBLEM_NONE) {
+    if (ctx->failed) {
+        return NGX_ERROR;
+    }
+
+    if (ctx->run.problem.code != DF_PROBLEM_NONE) {
 
         ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
                       "list broken off after %ui rows: %V",
