@@ -105,7 +105,7 @@ typedef struct {
     const u_char  *digits;      /* from the first one that is not zero, with */
     const u_char  *last;        /* the point among them, to the last one */
     ngx_int_t      point;
-    ngx_int_t      ndigits;     /* 0: the value is 0 */
+    ngx_int_t      ndigits;     /* 0: the value is 0, point says nothing */
     ngx_int_t      scale;       /* digits behind the point, as written */
     ngx_int_t      infinite;    /* -1 -Infinity, 1 Infinity, 2 NaN */
     unsigned       negative:1;

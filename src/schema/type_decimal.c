@@ -14,10 +14,14 @@
 #include "schema/schema_internal.h"
 
 
-/* what PostgreSQL can hold, and what a client may send */
+/* what PostgreSQL can hold */
 #define DF_SCHEMA_NUMERIC_INTEGER   131072
 #define DF_SCHEMA_NUMERIC_FRACTION  16383
-#define DF_SCHEMA_NUMERIC_LITERAL   1000
+
+/* what an exponent may stand for: a few bytes of a body must not become a
+   hundred kilobytes in each answer */
+#define DF_SCHEMA_NUMERIC_EXPANDED  1000
+#define DF_SCHEMA_FLOAT_LITERAL     1000
 
 #define DF_SCHEMA_NUMERIC_NEGATIVE  0x4000
 #define DF_SCHEMA_NUMERIC_NAN       0xC000
@@ -174,7 +178,7 @@ df_schema_decimal_scan(const ngx_str_t *literal, df_schema_decimal_t *d)
     }
 
     d->scale = fraction - exponent;
-    d->point = d->ndigits ? count + exponent - fraction : 0;
+    d->point = count + exponent - fraction;
 
     return NGX_OK;
 }
@@ -253,20 +257,22 @@ ngx_int_t
 df_schema_numeric_parse(const df_field_t *field, ngx_pool_t *pool,
     const ngx_str_t *literal, df_value_t *value, df_value_error_t *error)
 {
+    size_t               len;
     df_schema_decimal_t  d;
 
-    static const ngx_str_t  range = ngx_string("a decimal number with at most "
-                                               "1000 characters, 131072 digits "
-                                               "before and 16383 digits behind "
-                                               "the point");
+    static const ngx_str_t  range =
+        ngx_string("a decimal number with at most 131072 digits before and "
+                   "16383 behind the point, none over 1000 by an exponent");
 
     if (df_schema_decimal_scan(literal, &d) != NGX_OK) {
         return df_schema_refuse(error, "type", &field->type->expected);
     }
 
-    if (literal->len > DF_SCHEMA_NUMERIC_LITERAL
-        || d.point > DF_SCHEMA_NUMERIC_INTEGER
-        || d.scale > DF_SCHEMA_NUMERIC_FRACTION)
+    len = ngx_max(literal->len, DF_SCHEMA_NUMERIC_EXPANDED);
+
+    if (d.point > DF_SCHEMA_NUMERIC_INTEGER
+        || d.scale > DF_SCHEMA_NUMERIC_FRACTION
+        || ngx_max(d.point, 0) + ngx_max(d.scale, 0) > (ngx_int_t) len)
     {
         return df_schema_refuse(error, "range", &range);
     }
@@ -288,7 +294,7 @@ df_schema_float_parse(const df_field_t *field, ngx_pool_t *pool,
         return df_schema_refuse(error, "type", &field->type->expected);
     }
 
-    if (literal->len > DF_SCHEMA_NUMERIC_LITERAL) {
+    if (literal->len > DF_SCHEMA_FLOAT_LITERAL) {
         return df_schema_refuse(error, "range", &field->type->expected);
     }
 
