@@ -39,9 +39,8 @@ typedef struct {
 typedef struct {
     ngx_str_t        name;
     ngx_str_t        primary;           /* conninfo as written */
-    ngx_array_t     *keywords;          /* of df_pg_keyword_t, checked; with
-                                           sslmode, gssencmode and
-                                           client_encoding in any case */
+    ngx_array_t     *keywords;          /* of df_pg_keyword_t, checked, none
+                                           empty; with sslmode in any case */
 
     ngx_int_t        size;              /* connections, whole instance */
     ngx_int_t        overflow;
