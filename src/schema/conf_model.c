@@ -20,6 +20,8 @@ static ngx_int_t df_schema_conf_index_add(ngx_conf_t *cf, df_index_t *index,
 ngx_int_t
 df_schema_conf_init(ngx_conf_t *cf, df_schema_conf_t *conf)
 {
+    df_schema_generation_init(conf);
+
     return ngx_array_init(&conf->models, cf->pool, 16, sizeof(df_model_t *));
 }
 

@@ -19,6 +19,11 @@
 DF_HIDDEN_BEGIN
 
 
+/* starts the migrator of a database, in the one worker that has it */
+ngx_int_t df_schema_migrate_start(ngx_cycle_t *cycle, df_database_t *database,
+    df_schema_conf_t *schema);
+
+
 /* catalog: the tables of a database's models, as PostgreSQL has them */
 
 typedef struct {
