@@ -147,10 +147,8 @@ df_http_handler_parse(df_http_ctx_t *ctx)
     if (rc == NGX_OK && ctx->method->resource == DF_HTTP_ITEM) {
         rc = df_query_parse_key(query, &ctx->key, &run->problem);
 
-        if (rc == NGX_OK && r->headers_in.if_match) {
-            rc = df_query_parse_if_match(query,
-                                         &r->headers_in.if_match->value,
-                                         &run->problem);
+        if (rc == NGX_OK) {
+            rc = df_http_etag_parse(ctx);
         }
     }
 

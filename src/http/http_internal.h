@@ -71,6 +71,11 @@ ngx_int_t df_http_body_read(df_http_ctx_t *ctx);
 /* a refusal by nginx's reader as a problem, where the client still listens */
 ngx_int_t df_http_body_status(df_http_ctx_t *ctx, ngx_int_t status);
 
+/* etag: the ETag of a record; If-Match to query.if_match; whether it holds */
+ngx_int_t df_http_etag_add(df_http_ctx_t *ctx);
+ngx_int_t df_http_etag_parse(df_http_ctx_t *ctx);
+ngx_uint_t df_http_etag_matches(df_http_ctx_t *ctx);
+
 /* response: these return what ngx_http_finalize_request() takes */
 ngx_int_t df_http_response_send(df_http_ctx_t *ctx);
 ngx_int_t df_http_response_options(ngx_http_request_t *r);

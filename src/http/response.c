@@ -12,18 +12,14 @@
 
 static ngx_uint_t df_http_response_status(df_http_ctx_t *ctx);
 static ngx_int_t df_http_response_headers(df_http_ctx_t *ctx);
-static ngx_int_t df_http_response_etag(df_http_ctx_t *ctx);
 static ngx_int_t df_http_response_location(df_http_ctx_t *ctx);
 static ngx_int_t df_http_response_next(df_http_ctx_t *ctx);
 static u_char *df_http_response_args(u_char *dst, const ngx_str_t *args);
-static ngx_uint_t df_http_response_matches(df_http_ctx_t *ctx);
 static ngx_int_t df_http_response_body(ngx_http_request_t *r,
     ngx_chain_t *out, off_t length);
 static void df_http_response_instance(ngx_http_request_t *r,
     ngx_str_t *instance);
 
-
-#define DF_HTTP_SIGNATURE_LEN  8
 
 static const ngx_str_t  df_http_accept = ngx_string("Accept");
 static const ngx_str_t  df_http_minimal = ngx_string("return=minimal");
@@ -41,7 +37,7 @@ df_http_response_send(df_http_ctx_t *ctx)
     r = ctx->request;
     run = &ctx->run;
 
-    if (ctx->query.op == DF_GET && !df_http_response_matches(ctx)) {
+    if (ctx->query.op == DF_GET && !df_http_etag_matches(ctx)) {
         (void) df_problem_set(&run->problem, DF_PROBLEM_PRECONDITION_FAILED,
                               "the record is not the one of If-Match");
         return df_http_response_problem(r, &run->problem);
@@ -98,79 +94,25 @@ df_http_response_headers(df_http_ctx_t *ctx)
         return run->next.len ? df_http_response_next(ctx) : NGX_OK;
     }
 
-    if (run->version.len && df_http_response_etag(ctx) != NGX_OK) {
-        return NGX_ERROR;
-    }
-
     if (ctx->query.minimal
         && df_http_header(r, "Preference-Applied", &df_http_minimal) == NULL)
     {
         return NGX_ERROR;
     }
 
+    /* what was rolled back has no version and no place */
+
     if (ctx->query.dry_run) {
         return df_http_header(r, "X-Dataflow-Dry-Run", &df_http_true)
                ? NGX_OK : NGX_ERROR;
     }
 
-    return ctx->query.op == DF_CREATE ? df_http_response_location(ctx)
-                                      : NGX_OK;
-}
-
-
-/*
- * "version-signature", and a digest of the fields when some were asked for:
- * the same version of a row reads differently under another model.
- */
-
-static ngx_int_t
-df_http_response_etag(df_http_ctx_t *ctx)
-{
-    u_char              *p;
-    uint32_t             crc;
-    ngx_str_t            etag;
-    ngx_uint_t           i;
-    df_field_t         **fields;
-    ngx_http_request_t  *r;
-
-    r = ctx->request;
-
-    etag.data = ngx_pnalloc(r->pool, ctx->run.version.len
-                                     + DF_HTTP_SIGNATURE_LEN
-                                     + sizeof("\"--01234567\"") - 1);
-    if (etag.data == NULL) {
+    if (run->version.len && df_http_etag_add(ctx) != NGX_OK) {
         return NGX_ERROR;
     }
 
-    p = etag.data;
-    *p++ = '"';
-    p = ngx_cpymem(p, ctx->run.version.data, ctx->run.version.len);
-    *p++ = '-';
-    p = ngx_cpymem(p, ctx->query.model->signature.data,
-                   ngx_min(ctx->query.model->signature.len,
-                           DF_HTTP_SIGNATURE_LEN));
-
-    if (ctx->query.fields.nelts) {
-        fields = ctx->query.fields.elts;
-
-        ngx_crc32_init(crc);
-
-        for (i = 0; i < ctx->query.fields.nelts; i++) {
-            ngx_crc32_update(&crc, fields[i]->member.data,
-                             fields[i]->member.len);
-        }
-
-        ngx_crc32_final(crc);
-
-        p = ngx_sprintf(p, "-%08xD", crc);
-    }
-
-    *p++ = '"';
-    etag.len = p - etag.data;
-
-    r->headers_out.etag = df_http_header(r, "ETag", &etag);
-
-    return r->headers_out.etag ? NGX_OK : NGX_ERROR;
+    return ctx->query.op == DF_CREATE ? df_http_response_location(ctx)
+                                      : NGX_OK;
 }
 
 
@@ -282,34 +224,6 @@ df_http_response_args(u_char *dst, const ngx_str_t *args)
     }
 
     return dst;
-}
-
-
-/* If-Match of a GET; that of a write is part of its statement */
-
-static ngx_uint_t
-df_http_response_matches(df_http_ctx_t *ctx)
-{
-    ngx_str_t   *version;
-    ngx_uint_t   i;
-
-    if (!ctx->query.has_if_match || ctx->query.if_match_any) {
-        return 1;
-    }
-
-    version = ctx->query.if_match.elts;
-
-    for (i = 0; i < ctx->query.if_match.nelts; i++) {
-        if (version[i].len == ctx->run.version.len
-            && ngx_memcmp(version[i].data, ctx->run.version.data,
-                          version[i].len)
-               == 0)
-        {
-            return 1;
-        }
-    }
-
-    return 0;
 }
 
 
