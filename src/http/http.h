@@ -28,7 +28,9 @@ typedef struct {
 typedef struct {
     df_database_t     *database;        /* dataflow NAME */
     df_model_t        *model;           /* never inherited */
-    df_rules_t         rules;
+    df_rules_t         rules;           /* but for the secret, which only
+                                           workers know */
+    ngx_uint_t         default_limit;   /* as written, or unset */
     u_char            *rules_file;      /* of dataflow_limit_rows */
     ngx_uint_t         rules_line;
     ngx_flag_t         health;          /* never inherited */

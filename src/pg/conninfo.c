@@ -85,7 +85,7 @@ static const df_pg_conninfo_rule_t  df_pg_conninfo_rules[] = {
       { "TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3", NULL }, NULL,
       "TLSv1, TLSv1.1, TLSv1.2 or TLSv1.3" },
 
-    { "client_encoding", { "UTF8", "UTF-8", NULL }, NULL,
+    { "client_encoding", { "UTF8", "utf8", "UTF-8", "utf-8", NULL }, NULL,
       "UTF8, the encoding of JSON" },
 
     { "target_session_attrs", { "any", NULL }, NULL,
@@ -178,7 +178,7 @@ df_pg_conninfo_check(ngx_conf_t *cf, const char *name, const char *value)
         }
 
         for (word = rule->words; *word; word++) {
-            if (ngx_strcasecmp((u_char *) *word, (u_char *) value) == 0) {
+            if (ngx_strcmp(*word, value) == 0) {
                 return NGX_OK;
             }
         }
@@ -279,7 +279,7 @@ df_pg_conninfo_ssl(ngx_conf_t *cf, df_database_t *database)
         return df_pg_conninfo_add(cf, database, "sslmode", mode);
     }
 
-    if (ngx_strncasecmp((u_char *) mode, (u_char *) "verify", 6) == 0
+    if (ngx_strncmp(mode, "verify", 6) == 0
         && df_pg_conninfo_find(database, "sslrootcert") == NULL)
     {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
