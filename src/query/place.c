@@ -17,7 +17,7 @@ df_query_place_pointer(ngx_pool_t *pool, const df_place_t *place)
     ngx_str_t  parent;
 
     if (place->parent == NULL) {
-        ngx_str_null(&parent);
+        ngx_str_set(&parent, "");
         return parent;
     }
 
