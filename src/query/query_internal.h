@@ -11,6 +11,7 @@
 
 
 #include "query/query.h"
+#include <ngx_event.h>
 
 
 DF_HIDDEN_BEGIN
@@ -263,7 +264,7 @@ typedef struct {
     unsigned                unlimited:1;    /* all rows, limit means nothing */
 } df_compiled_t;
 
-/* what compile.c has for compile_write.c */
+/* what the files of compile have for each other */
 ngx_int_t df_compile_init(df_compile_t *c, ngx_pool_t *pool,
     df_problem_t *problem);
 /* " WHERE key = $n" and the gate's own filter */
@@ -274,6 +275,10 @@ ngx_int_t df_compile_columns(df_compile_t *c, const df_compiled_t *compiled);
 ngx_int_t df_compile_end(df_compile_t *c, df_compiled_t *compiled);
 ngx_int_t df_compile_write(const df_admitted_t *admitted, df_compile_t *c,
     df_compiled_t *compiled);
+/* the rows behind the cursor's, as conditions joined by AND */
+ngx_int_t df_compile_after(df_compile_t *c, const df_admitted_t *admitted);
+/* " ORDER BY …" */
+ngx_int_t df_compile_order(df_compile_t *c, const df_admitted_t *admitted);
 
 /* NGX_OK, NGX_DECLINED with the problem filled, NGX_ERROR */
 ngx_int_t df_query_compile(const df_admitted_t *admitted, ngx_pool_t *pool,
