@@ -315,8 +315,7 @@ df_schema_ddl_choices(df_writer_t *w, const df_field_t *field)
         return NGX_OK;
     }
 
-    if (df_writer_printf(w, "%s%V %s", df_schema_ddl_and(w), &field->quoted,
-                         field->array ? "<@ ARRAY[" : "IN (")
+    if (df_writer_printf(w, "%s%V IN (", df_schema_ddl_and(w), &field->quoted)
         != NGX_OK)
     {
         return NGX_ERROR;
@@ -330,10 +329,6 @@ df_schema_ddl_choices(df_writer_t *w, const df_field_t *field)
         if (df_writer_printf(w, "%s%V", i ? ", " : "", &literal) != NGX_OK) {
             return NGX_ERROR;
         }
-    }
-
-    if (field->array) {
-        return df_writer_printf(w, "]::%V[]", &field->type->sql);
     }
 
     return df_writer_add(w, ")", 1);

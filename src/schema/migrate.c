@@ -30,41 +30,6 @@
 #define DF_MIGRATE_TIMEOUT      (6 * 3600 * 1000)
 
 
-typedef struct df_migrator_s  df_migrator_t;
-
-typedef void (*df_migrate_next_pt)(df_migrator_t *m,
-    const df_pg_error_t *error);
-
-struct df_migrator_s {
-    /* three pointers before ident, as in ngx_connection_t: the timer logs it */
-    df_database_t        *database;
-    df_schema_conf_t     *schema;
-    df_migration_t       *shared;
-
-    ngx_int_t             ident;
-
-    ngx_log_t            *log;
-    ngx_event_t           event;        /* the next attempt, or try at the
-                                           lock; never keeps a worker */
-    ngx_msec_t            delay;
-
-    /* an attempt */
-
-    ngx_pool_t           *pool;
-    df_pg_job_t          *job;
-    df_migrate_next_pt    next;
-    ngx_array_t           statements;   /* df_pg_statement_t */
-    df_catalog_t          catalog;
-    ngx_array_t           changes;      /* df_change_t */
-    ngx_uint_t            change;       /* the one under way */
-
-    unsigned              reading:1;
-    unsigned              locked:1;
-    unsigned              failed:1;     /* the last step; to be rolled back */
-    unsigned              broken:1;     /* no memory for a result */
-};
-
-
 static void df_schema_migrate_wake(ngx_event_t *ev);
 static void df_schema_migrate_begin(df_migrator_t *m);
 static void df_schema_migrate_lock(df_migrator_t *m);
@@ -80,7 +45,6 @@ static void df_schema_migrate_stepped(df_migrator_t *m,
 static void df_schema_migrate_commit(df_migrator_t *m);
 static void df_schema_migrate_committed(df_migrator_t *m,
     const df_pg_error_t *error);
-static ngx_uint_t df_schema_migrate_tell(df_migrator_t *m);
 
 static void df_schema_migrate_push(df_migrator_t *m, const char *sql);
 static void df_schema_migrate_send(df_migrator_t *m, df_migrate_next_pt next);
@@ -90,13 +54,10 @@ static void df_schema_migrate_fail(df_migrator_t *m,
     const df_pg_error_t *error);
 static void df_schema_migrate_end(df_migrator_t *m);
 static ngx_uint_t df_schema_migrate_passes(const df_pg_error_t *error);
-static ngx_str_t df_schema_migrate_why(df_migrator_t *m,
-    const df_pg_error_t *error);
 
 static ngx_uint_t df_schema_migrate_superseded(df_migrator_t *m);
 static void df_schema_migrate_state(df_migrator_t *m,
     df_migration_state_t state);
-static void df_schema_migrate_report(df_migrator_t *m, const ngx_str_t *text);
 
 
 static const df_pg_callbacks_t  df_schema_migrate_callbacks = {
@@ -361,7 +322,7 @@ df_schema_migrate_stepped(df_migrator_t *m, const df_pg_error_t *error)
 
     } else {
         m->failed = 1;
-        change->failure = df_schema_migrate_why(m, error);
+        change->failure = df_schema_report_why(m, error);
         change->table->failed = change->creates_table;
     }
 
@@ -392,71 +353,11 @@ df_schema_migrate_committed(df_migrator_t *m, const df_pg_error_t *error)
     df_pg_release(m->job);
     m->job = NULL;
 
-    left = df_schema_migrate_tell(m);
+    left = df_schema_report_changes(m);
 
     df_schema_migrate_end(m);
     df_schema_migrate_state(m, left ? DF_MIGRATION_DIFFERS
                                     : DF_MIGRATION_DONE);
-}
-
-
-/* one line for each change, after it is certain; returns what is left */
-
-static ngx_uint_t
-df_schema_migrate_tell(df_migrator_t *m)
-{
-    ngx_str_t     text;
-    ngx_uint_t    i, left;
-    df_change_t  *change;
-
-    static const struct {
-        const char  *done;
-        const char  *lacking;
-    } words[] = {
-        { NULL, NULL },
-        { "created", "is missing" },
-        { "replaced", "differs from what is declared" }
-    };
-
-    left = 0;
-    change = m->changes.elts;
-
-    m->shared->nreports = 0;
-
-    for (i = 0; i < m->changes.nelts; i++) {
-
-        if (change[i].done) {
-            ngx_log_error(NGX_LOG_NOTICE, m->log, 0,
-                          "dataflow: database \"%V\": %s %V",
-                          &m->database->name, words[change[i].kind].done,
-                          &change[i].text);
-            continue;
-        }
-
-        left++;
-        text = change[i].text;
-
-        if (change[i].failure.len) {
-            text = df_str_printf(m->pool, "%V could not be %s: %V", &text,
-                                 words[change[i].kind].done,
-                                 &change[i].failure);
-
-        } else if (change[i].kind != DF_CHANGE_REPORT) {
-            text = df_str_printf(m->pool, "%V %s; to mend: %V", &text,
-                                 words[change[i].kind].lacking,
-                                 &change[i].sql[0]);
-        }
-
-        text = df_str_printf(m->pool, "model \"%V\": %V",
-                             &change[i].model->name, &text);
-
-        ngx_log_error(NGX_LOG_WARN, m->log, 0, "dataflow: database \"%V\": %V",
-                      &m->database->name, &text);
-
-        df_schema_migrate_report(m, &text);
-    }
-
-    return left;
 }
 
 
@@ -591,25 +492,7 @@ df_schema_migrate_done(void *data, const df_pg_error_t *error)
 static void
 df_schema_migrate_fail(df_migrator_t *m, const df_pg_error_t *error)
 {
-    ngx_str_t   why;
-    ngx_uint_t  level;
-
-    why = df_schema_migrate_why(m, error);
-
-    /* said once; the attempts that follow are only to be found if looked for */
-
-    level = (m->shared->state == DF_MIGRATION_FAILED) ? NGX_LOG_INFO
-                                                      : NGX_LOG_WARN;
-
-    ngx_log_error(level, m->log, 0,
-                  "dataflow: database \"%V\": its tables could not be %s, "
-                  "to be tried again: %V", &m->database->name,
-                  m->database->migrate == DF_MIGRATE_VERIFY ? "verified"
-                                                            : "migrated",
-                  &why);
-
-    m->shared->nreports = 0;
-    df_schema_migrate_report(m, &why);
+    df_schema_report_failure(m, error);
 
     df_schema_migrate_end(m);
     df_schema_migrate_state(m, DF_MIGRATION_FAILED);
@@ -666,33 +549,6 @@ df_schema_migrate_passes(const df_pg_error_t *error)
 }
 
 
-static ngx_str_t
-df_schema_migrate_why(df_migrator_t *m, const df_pg_error_t *error)
-{
-    time_t     since;
-    ngx_str_t  why;
-
-    ngx_str_set(&why, "out of memory");
-
-    if (error == NULL || error->failure == DF_PG_NO_MEMORY) {
-        return why;
-    }
-
-    if (error->message.len) {
-        return df_str_printf(m->pool, "%V (%s)", &error->message,
-                             error->sqlstate);
-    }
-
-    (void) df_pg_pool_state(m->database->pool, &since, &why);
-
-    if (why.len == 0) {
-        ngx_str_set(&why, "no connection");
-    }
-
-    return why;
-}
-
-
 /* the shared state */
 
 static ngx_uint_t
@@ -711,31 +567,4 @@ df_schema_migrate_state(df_migrator_t *m, df_migration_state_t state)
 
     m->shared->state = state;
     m->shared->changed = ngx_time();
-}
-
-
-static void
-df_schema_migrate_report(df_migrator_t *m, const ngx_str_t *text)
-{
-    size_t       len;
-    u_char      *report;
-    ngx_uint_t   n;
-
-    n = m->shared->nreports;
-
-    if (n < DF_MIGRATION_REPORTS) {
-        report = m->shared->reports[n];
-        len = ngx_min(text->len, DF_MIGRATION_REPORT_LEN - 1);
-
-        /* no half of a character */
-
-        while (len < text->len && (text->data[len] & 0xc0) == 0x80) {
-            len--;
-        }
-
-        ngx_memcpy(report, text->data, len);
-        report[len] = '\0';
-    }
-
-    m->shared->nreports = n + 1;
 }

@@ -14,14 +14,10 @@
 
 
 #include "schema/schema.h"
+#include <ngx_event.h>
 
 
 DF_HIDDEN_BEGIN
-
-
-/* starts the migrator of a database, in the one worker that has it */
-ngx_int_t df_schema_migrate_start(ngx_cycle_t *cycle, df_database_t *database,
-    df_schema_conf_t *schema);
 
 
 /* catalog: the tables of a database's models, as PostgreSQL has them */
@@ -192,6 +188,57 @@ extern const ngx_str_t df_schema_ddl_primary;
 
 extern const ngx_str_t df_schema_ddl_touch_schema;
 extern const ngx_str_t df_schema_ddl_touch_function;
+
+
+/* the migrator */
+
+typedef struct df_migrator_s  df_migrator_t;
+
+typedef void (*df_migrate_next_pt)(df_migrator_t *m,
+    const df_pg_error_t *error);
+
+struct df_migrator_s {
+    /* three pointers before ident, as in ngx_connection_t: the timer logs it */
+    df_database_t        *database;
+    df_schema_conf_t     *schema;
+    df_migration_t       *shared;
+
+    ngx_int_t             ident;
+
+    ngx_log_t            *log;
+    ngx_event_t           event;        /* the next attempt, or try at the
+                                           lock; never keeps a worker */
+    ngx_msec_t            delay;
+
+    /* an attempt */
+
+    ngx_pool_t           *pool;
+    df_pg_job_t          *job;
+    df_migrate_next_pt    next;
+    ngx_array_t           statements;   /* df_pg_statement_t */
+    df_catalog_t          catalog;
+    ngx_array_t           changes;      /* df_change_t */
+    ngx_uint_t            change;       /* the one under way */
+
+    unsigned              reading:1;
+    unsigned              locked:1;
+    unsigned              failed:1;     /* the last step; to be rolled back */
+    unsigned              broken:1;     /* no memory for a result */
+};
+
+/* in the one worker that has it */
+ngx_int_t df_schema_migrate_start(ngx_cycle_t *cycle, df_database_t *database,
+    df_schema_conf_t *schema);
+
+
+/* report */
+
+/* one line for each change, when they are certain; returns what is left */
+ngx_uint_t df_schema_report_changes(df_migrator_t *m);
+
+/* of an attempt; error is NULL without memory */
+void df_schema_report_failure(df_migrator_t *m, const df_pg_error_t *error);
+ngx_str_t df_schema_report_why(df_migrator_t *m, const df_pg_error_t *error);
 
 
 DF_HIDDEN_END
