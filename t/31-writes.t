@@ -1,0 +1,273 @@
+use strict;
+use warnings;
+
+use Test::More;
+
+use DataflowTest;
+
+# create, update, replace, delete
+
+my $t = DataflowTest->new(models => <<'CONF')->start;
+        location /api/products {
+            dataflow_model products {
+                field sku      text           required unique;
+                field name     text           required max=20;
+                field price    numeric(12,2)  required min=0;
+                field stock    integer        default=0 min=0;
+                field big      bigint;
+                field tags     text[];
+                field attrs    json;
+                field seen     timestamptz;
+                field source   text           default=web readonly;
+            }
+        }
+
+        location /api/lines {
+            dataflow_model lines {
+                field product_id bigint required;
+                relation product products product_id;
+            }
+        }
+CONF
+
+my %minimal = (Prefer => 'return=minimal');
+
+sub product {
+    my ($sku, %more) = @_;
+    return { sku => $sku, name => 'a', price => '1.50', %more };
+}
+
+
+subtest 'create' => sub {
+    my $r = $t->post('/api/products', '{"sku":"a","name":"A","price":10.50,'
+                     . '"big":9007199254740993,"tags":["x",null,"y z"],'
+                     . '"attrs":{"n":1.10,"deep":[1e400]}}');
+
+    is($r->code, 201, 'status') or diag($r->body);
+    is($r->header('Location'), '/api/products/1', 'Location');
+    like($r->header('ETag'), qr/^"\d+-[0-9a-f]{8}"$/, 'ETag');
+    is($r->json_text('price'), '10.50', 'numeric');
+    is($r->json_text('big'), '9007199254740993', 'bigint');
+    is($r->json_text('stock'), '0', 'default');
+    is($r->json_text('source'), '"web"', 'default of a readonly field');
+    like($r->body, qr/"tags":\["x",null,"y z"\]/, 'array');
+    like($r->body, qr/"n": ?1\.10/, 'json keeps its digits');
+
+    my $get = $t->get('/api/products/1');
+    is($get->body, $r->body, 'the same as GET');
+    is($get->header('ETag'), $r->header('ETag'), 'with the same tag');
+
+    is($t->post('/api/products?fields=id,sku', product('b'))->body,
+       '{"id":2,"sku":"b"}', 'fields');
+
+    $r = $t->post('/api/products', product('c'), %minimal);
+    is($r->code, 201, 'minimal');
+    is($r->body, '', 'empty');
+    is($r->header('Preference-Applied'), 'return=minimal', 'said so');
+    is($r->header('Location'), '/api/products/3', 'Location');
+};
+
+
+subtest 'problems of a body' => sub {
+    my $r = $t->post('/api/products', { nam => 'x', price => -1, stock => 'y',
+                                        source => 'z', id => 7,
+                                        name => 'x' x 21 });
+
+    is($r->code, 422, 'status');
+    is($r->json->{code}, 'validation_failed', 'code');
+    is_deeply({ map { $_->{pointer} => $_->{code} }
+                    @{ $r->json->{errors} } },
+              { '/nam' => 'unknown_field', '/price' => 'range',
+                '/stock' => 'type', '/source' => 'readonly',
+                '/id' => 'readonly', '/name' => 'length',
+                '/sku' => 'required' },
+              'all together') or diag($r->body);
+
+    for my $body ('[]', '1', 'null', '"a"') {
+        is($t->post('/api/products', $body)->code, 422, $body);
+    }
+
+    for my $body ('{', '{"a":}', "{\"a\":\"\xff\"}", '{} {}', "\0", '{"a":1,}',
+                  '{"attrs":' . '[' x 10000 . ']' x 10000 . '}')
+    {
+        $r = $t->post('/api/products', $body);
+        is($r->code, 400, substr $body, 0, 20);
+        is($r->json->{code}, 'invalid_json', 'said so');
+        like($r->json->{detail}, qr/^line 1, column \d+: /, 'where');
+    }
+
+    $r = $t->post('/api/products', product('a'));
+    is($r->code, 409, 'not unique');
+    is($r->json->{code}, 'unique_violation', 'code');
+    is($r->json->{sqlstate}, '23505', 'SQLSTATE');
+    is($r->json->{errors}[0]{pointer}, '/sku', 'which');
+
+    $r = $t->post('/api/lines', { product_id => 99 });
+    is($r->code, 409, 'no such product');
+    is($r->json->{code}, 'foreign_key_violation', 'code');
+};
+
+
+subtest 'update' => sub {
+    my $r = $t->patch('/api/products/1', { name => 'B' });
+    is($r->code, 200, 'status') or diag($r->body);
+    is($r->json->{name}, 'B', 'changed');
+    is($r->json_text('price'), '10.50', 'the others stay');
+    isnt($r->json->{updated_at}, $r->json->{created_at}, 'updated_at');
+    is($t->get('/api/products/1')->body, $r->body, 'the same as GET');
+
+    $r = $t->patch('/api/products/1', { name => 'C' }, %minimal);
+    is($r->code, 204, 'minimal');
+    is($r->header('Preference-Applied'), 'return=minimal', 'said so');
+    is($r->header('ETag'), $t->get('/api/products/1')->header('ETag'),
+       'with the new tag');
+
+    is($t->patch('/api/products/99', { name => 'C' })->code, 404, 'none');
+    is($t->patch('/api/products/1', { name => undef })->code, 422, 'null');
+    is($t->patch('/api/products/1', { attrs => undef })->json->{attrs},
+       undef, 'null of a field that may be');
+};
+
+
+subtest 'update operators' => sub {
+    my @steps = (
+        ['{"stock":{"$inc":5}}', stock => 5],
+        ['{"stock":{"$dec":2}}', stock => 3],
+        ['{"stock":{"$mul":3}}', stock => 9],
+        ['{"stock":{"$min":4}}', stock => 4],
+        ['{"stock":{"$max":7}}', stock => 7],
+        ['{"price":{"$inc":0.25}}', price => '10.75'],
+        ['{"tags":["a"]}', tags => ['a']],
+        ['{"tags":{"$append":"b"}}', tags => ['a', 'b']],
+        ['{"tags":{"$remove":"a"}}', tags => ['b']],
+        ['{"attrs":{"a":1,"b":2}}', attrs => { a => 1, b => 2 }],
+        ['{"attrs":{"$merge":{"b":3,"c":4}}}',
+         attrs => { a => 1, b => 3, c => 4 }],
+    );
+
+    for (@steps) {
+        my ($body, $name, $value) = @$_;
+
+        my $r = $t->patch('/api/products/1', $body);
+        is($r->code, 200, $body) or diag($r->body);
+        is(DataflowTest::JSON::encode(plain($r->json->{$name})),
+           DataflowTest::JSON::encode(plain($value)), "$body: value");
+    }
+
+    like($t->patch('/api/products/1', '{"seen":{"$now":true}}')->json->{seen},
+         qr/^\d{4}-/, '$now');
+
+    my $r = $t->patch('/api/products/1', '{"stock":{"$dec":100}}');
+    is($r->code, 422, 'the field\'s min holds');
+
+    $r = $t->patch('/api/products/1', '{"stock":{"$incr":1}}');
+    is($r->code, 422, 'unknown operator');
+    like($r->body, qr/\$inc\\"/, 'the nearest is said');
+};
+
+
+sub plain {
+    my ($v) = @_;
+    return ref $v eq 'ARRAY' ? [ map { plain($_) } @$v ]
+         : ref $v eq 'HASH' ? { map { $_ => plain($v->{$_}) } keys %$v }
+         : defined $v ? "$v" : undef;
+}
+
+
+subtest 'replace' => sub {
+    my $r = $t->put('/api/products/1', { sku => 'a', name => 'R',
+                                         price => 3 });
+    is($r->code, 200, 'status') or diag($r->body);
+    is($r->json_text('price'), '3.00', 'set');
+    is($r->json_text('stock'), '0', 'the default');
+    is($r->json->{tags}, undef, 'or null');
+
+    is($t->put('/api/products/1', { sku => 'a', name => 'R' })->code, 422,
+       'a required field is missing');
+    is($t->put('/api/products/99', product('z'))->code, 404, 'none');
+
+    my $body = $t->get('/api/products/1')->body;
+    is($t->put('/api/products/1', $body)->code, 200,
+       'what GET answers may be sent back');
+
+    is($t->put('/api/products/1', product('a', id => 2))->code, 422,
+       'with another key');
+    is($t->put('/api/products/1',
+               product('a', created_at => '2020-01-01T00:00:00Z'))->code, 422,
+       'with another created_at');
+};
+
+
+subtest 'If-Match' => sub {
+    my $old = $t->get('/api/products/1')->header('ETag');
+    my $r = $t->patch('/api/products/1', { stock => 1 }, 'If-Match' => $old);
+    is($r->code, 200, 'fresh') or diag($r->body);
+
+    my $new = $r->header('ETag');
+    isnt($new, $old, 'a new tag');
+
+    for my $method (qw(PATCH PUT DELETE)) {
+        my $body = $method eq 'PATCH' ? { stock => 2 }
+                 : $method eq 'PUT' ? product('a') : undef;
+
+        $r = $t->request($method, '/api/products/1', { 'If-Match' => $old },
+                         $body);
+        is($r->code, 412, "$method with a stale tag");
+        is($r->json->{code}, 'precondition_failed', 'said so');
+
+        $r = $t->request($method, '/api/products/99', { 'If-Match' => $old },
+                         $body);
+        is($r->code, 404, "$method of nothing");
+    }
+
+    is($t->patch('/api/products/1', { stock => 3 },
+                 'If-Match' => "\"x\", $new")->code, 200, 'one of several');
+    is($t->patch('/api/products/1', { stock => 3 }, 'If-Match' => '*')->code,
+       200, '*');
+    is($t->patch('/api/products/1', { stock => 3 },
+                 'If-Match' => "W/$new")->code, 412, 'a weak tag never');
+};
+
+
+subtest 'dry run' => sub {
+    my $r = $t->post('/api/products?dry_run=true', product('dry'));
+    is($r->code, 200, 'create');
+    is($r->json->{sku}, 'dry', 'answers the record');
+    is($r->header('X-Dataflow-Dry-Run'), 'true', 'says so');
+    is($r->header('Location'), undef, 'that is nowhere');
+    is($r->header('ETag'), undef, 'and has no version');
+
+    my $before = $t->get('/api/products/1')->body;
+
+    is($t->patch('/api/products/1?dry_run=true', { name => 'dry' })
+         ->json->{name}, 'dry', 'update');
+    is($t->put('/api/products/1?dry_run=true', product('dry'))->code, 200,
+       'replace');
+    is($t->delete('/api/products/1?dry_run=true')->code, 204, 'delete');
+    is($t->get('/api/products/1')->body, $before, 'nothing has changed');
+    is("" . $t->get('/api/products?sku=dry&count=exact')->json->{count}, 0,
+       'nothing was added');
+
+    is($t->post('/api/products?dry_run=true', product('a'))->code, 409,
+       'refusals are the same');
+};
+
+
+subtest 'delete' => sub {
+    is($t->post('/api/lines', { product_id => 2 })->code, 201);
+
+    my $r = $t->delete('/api/products/2');
+    is($r->code, 409, 'referred to');
+    is($r->json->{code}, 'foreign_key_violation', 'code');
+
+    is($t->delete('/api/lines/1')->code, 204, 'what refers');
+
+    $r = $t->delete('/api/products/2');
+    is($r->code, 204, 'status');
+    is($r->body, '', 'empty');
+    is($t->delete('/api/products/2')->code, 404, 'again');
+    is($t->get('/api/products/2')->code, 404, 'gone');
+};
+
+
+$t->done;
