@@ -114,6 +114,12 @@ typedef struct {
 ngx_int_t df_schema_decimal_scan(const ngx_str_t *literal,
     df_schema_decimal_t *d);
 
+ngx_int_t df_schema_numeric_check(const ngx_str_t *literal,
+    const df_schema_decimal_t *d);
+
+#define DF_SCHEMA_NUMERIC_LIMITS  "131072 digits before and 16383 behind the "\
+                                  "point, 1000 with an exponent"
+
 static ngx_inline uint16_t
 df_schema_get16(const u_char *p)
 {

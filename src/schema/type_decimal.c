@@ -253,27 +253,41 @@ df_schema_numeric_compare(const ngx_str_t *a, const ngx_str_t *b)
 }
 
 
+/* no more digits than PostgreSQL holds, and those that are not written but
+   come from an exponent are few */
+
+ngx_int_t
+df_schema_numeric_check(const ngx_str_t *literal, const df_schema_decimal_t *d)
+{
+    size_t  len;
+
+    len = ngx_max(literal->len, DF_SCHEMA_NUMERIC_EXPANDED);
+
+    if (d->point > DF_SCHEMA_NUMERIC_INTEGER
+        || d->scale > DF_SCHEMA_NUMERIC_FRACTION
+        || ngx_max(d->point, 0) + ngx_max(d->scale, 0) > (ngx_int_t) len)
+    {
+        return NGX_DECLINED;
+    }
+
+    return NGX_OK;
+}
+
+
 ngx_int_t
 df_schema_numeric_parse(const df_field_t *field, ngx_pool_t *pool,
     const ngx_str_t *literal, df_value_t *value, df_value_error_t *error)
 {
-    size_t               len;
     df_schema_decimal_t  d;
 
     static const ngx_str_t  range =
-        ngx_string("a decimal number with at most 131072 digits before and "
-                   "16383 behind the point, none over 1000 by an exponent");
+        ngx_string("a decimal number with at most " DF_SCHEMA_NUMERIC_LIMITS);
 
     if (df_schema_decimal_scan(literal, &d) != NGX_OK) {
         return df_schema_refuse(error, "type", &field->type->expected);
     }
 
-    len = ngx_max(literal->len, DF_SCHEMA_NUMERIC_EXPANDED);
-
-    if (d.point > DF_SCHEMA_NUMERIC_INTEGER
-        || d.scale > DF_SCHEMA_NUMERIC_FRACTION
-        || ngx_max(d.point, 0) + ngx_max(d.scale, 0) > (ngx_int_t) len)
-    {
+    if (df_schema_numeric_check(literal, &d) != NGX_OK) {
         return df_schema_refuse(error, "range", &range);
     }
 

@@ -12,6 +12,7 @@
 #include "schema/schema_internal.h"
 
 
+static ngx_int_t df_schema_jsonb_check(const cJSON *node);
 static ngx_int_t df_schema_bytea_digit(u_char c);
 
 
@@ -85,11 +86,49 @@ ngx_int_t
 df_schema_jsonb_print(ngx_pool_t *pool, const cJSON *node, df_value_t *value,
     df_value_error_t *error)
 {
+    static const ngx_str_t  range =
+        ngx_string("JSON with numbers of at most " DF_SCHEMA_NUMERIC_LIMITS);
+
     if (df_json_has_nul(node)) {
         return df_schema_refuse(error, "nul", &df_schema_no_nul);
     }
 
+    if (df_schema_jsonb_check(node) != NGX_OK) {
+        return df_schema_refuse(error, "range", &range);
+    }
+
     return df_json_print(pool, node, &value->text);
+}
+
+
+/* numbers in jsonb are numeric to PostgreSQL; a tree is never deeper than
+   DF_JSON_MAX_DEPTH */
+
+static ngx_int_t
+df_schema_jsonb_check(const cJSON *node)
+{
+    ngx_str_t             literal;
+    const cJSON          *child;
+    df_schema_decimal_t   d;
+
+    if (df_json_kind(node) == DF_JSON_NUMBER) {
+        literal = df_json_text(node);
+
+        if (df_schema_decimal_scan(&literal, &d) != NGX_OK) {
+            return NGX_DECLINED;
+        }
+
+        return df_schema_numeric_check(&literal, &d);
+    }
+
+    for (child = node->child; child; child = child->next) {
+
+        if (df_schema_jsonb_check(child) != NGX_OK) {
+            return NGX_DECLINED;
+        }
+    }
+
+    return NGX_OK;
 }
 
 
