@@ -284,8 +284,8 @@ df_pg_conninfo_ssl(ngx_conf_t *cf, df_database_t *database)
     {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "no \"sslrootcert\" in \"primary\": sslmode=%s "
-                           "needs sslrootcert=FILE, since a worker has no home "
-                           "directory with one", mode);
+                           "needs sslrootcert=FILE, since a worker has no "
+                           "home directory with one", mode);
         return NGX_ERROR;
     }
 

@@ -241,7 +241,8 @@ df_schema_conf_check_lengths(ngx_conf_t *cf, df_field_t *field,
 
     if (max && min > max) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "min \"%V\" of field \"%V\" is over its max \"%ui\"",
+                           "min \"%V\" of field \"%V\" is over its max "
+                           "\"%ui\"",
                            &words->min, &field->name, max);
         return NGX_ERROR;
     }
@@ -506,8 +507,12 @@ df_schema_conf_parse(ngx_conf_t *cf, const df_field_t *field,
     ngx_int_t         rc;
     df_json_error_t   json;
 
-    if (field->array) {
-        ngx_str_set(&error->expected, "a JSON array such as [1,2]");
+    if (field->array || field->type->kind == DF_JSON) {
+        error->expected = field->type->expected;
+
+        if (field->array) {
+            ngx_str_set(&error->expected, "a JSON array such as [1,2]");
+        }
 
         node = df_json_parse(cf->pool, word, &json);
         if (node == NULL) {

@@ -43,6 +43,16 @@ ngx_int_t df_schema_conf_name(ngx_conf_t *cf, const char *what,
 /* a btree takes values of the field's type */
 ngx_uint_t df_schema_conf_is_indexable(const df_field_t *field);
 
+/* the i-th index of a model whose former ones are finished */
+ngx_int_t df_schema_finish_index(ngx_conf_t *cf, df_model_t *model,
+    ngx_uint_t i);
+/* when every model has its key */
+ngx_int_t df_schema_finish_relation(ngx_conf_t *cf, df_schema_conf_t *conf,
+    df_model_t *model, df_relation_t *relation);
+
+/* for df_conf_known(): all fields of a model, hidden ones too */
+ngx_str_t *df_schema_finish_field_at(void *list, ngx_uint_t i);
+
 
 static ngx_inline ngx_uint_t
 df_schema_conf_equal(const ngx_str_t *a, const ngx_str_t *b)
