@@ -182,15 +182,25 @@ df_http_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
         return NGX_CONF_ERROR;
     }
 
-    /* in "if" and "limit_except" the location's handler goes on */
+    ngx_conf_init_value(conf->health, 0);
+
+    /* "if" and "limit_except" belong to their location */
 
     if (clcf->noname) {
         conf->model = prev->model;
         conf->path = prev->path;
         conf->health = prev->health;
-    }
 
-    ngx_conf_init_value(conf->health, 0);
+        /* a request enters "if" with its handler, but "limit_except" without */
+
+        if (clcf->lmt_excpt && conf->model && clcf->handler == NULL) {
+            clcf->handler = df_http_handler;
+        }
+
+        if (clcf->lmt_excpt && conf->health && clcf->handler == NULL) {
+            clcf->handler = df_http_health_handler;
+        }
+    }
 
     if (conf->model) {
         return df_http_merge_model(cf, conf, clcf);
