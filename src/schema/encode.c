@@ -118,11 +118,16 @@ df_schema_value_print(const df_type_t *type, u_char *p, const u_char *v,
     }
 
     if (type->flags & DF_TYPE_QUOTED) {
-        *p++ = '"';
-        p = type->encode(p, v, len);
-        *p++ = '"';
+        last = type->encode(p + 1, v, len);
 
-        return p;
+        if (last == p + 1 && len) {
+            return ngx_cpymem(p, "null", 4);
+        }
+
+        *p = '"';
+        *last++ = '"';
+
+        return last;
     }
 
     last = type->encode(p, v, len);

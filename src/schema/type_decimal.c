@@ -344,6 +344,7 @@ df_schema_float_parse(const df_field_t *field, ngx_pool_t *pool,
 u_char *
 df_schema_float_encode(u_char *p, const u_char *v, size_t len)
 {
+    size_t               sign;
     ngx_str_t            text;
     df_schema_decimal_t  d;
 
@@ -352,6 +353,17 @@ df_schema_float_encode(u_char *p, const u_char *v, size_t len)
 
     if (len > DF_SCHEMA_SHORT_LEN
         || df_schema_decimal_scan(&text, &d) != NGX_OK)
+    {
+        return p;
+    }
+
+    /* +1 and 007 are no numbers to JSON */
+
+    sign = (v[0] == '-');
+
+    if (v[0] == '+'
+        || (len > sign + 1 && v[sign] == '0' && v[sign + 1] >= '0'
+            && v[sign + 1] <= '9'))
     {
         return p;
     }
@@ -425,7 +437,9 @@ df_schema_numeric_encode(u_char *p, const u_char *v, size_t len)
     scale = df_schema_get16(v + 6);
     groups = v + 8;
 
-    if (len != 8 + 2 * (size_t) n) {
+    if (len != 8 + 2 * (size_t) n
+        || (weight > 0 && df_schema_numeric_at(groups, n, 0) == 0))
+    {
         return p;
     }
 

@@ -13,7 +13,10 @@
 #include "schema/schema_internal.h"
 
 
-#define DF_SCHEMA_SECOND  ((int64_t) 1000000)
+#define DF_SCHEMA_SECOND         ((int64_t) 1000000)
+
+/* as many as fit an int64_t whatever they are */
+#define DF_SCHEMA_AMOUNT_DIGITS  18
 
 
 typedef struct {
@@ -361,11 +364,12 @@ df_schema_amount_scan(const u_char *p, const u_char *last,
     start = p;
 
     for ( /* void */ ; p < last && *p >= '0' && *p <= '9'; p++) {
-        amount->whole = amount->whole * 10 + (*p - '0');
 
-        if (p - start > 17) {
+        if (p - start == DF_SCHEMA_AMOUNT_DIGITS) {
             return NULL;
         }
+
+        amount->whole = amount->whole * 10 + (*p - '0');
     }
 
     if (p == start) {

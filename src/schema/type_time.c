@@ -12,6 +12,9 @@
 #include "schema/schema_internal.h"
 
 
+#define DF_SCHEMA_DAY  (86400 * (int64_t) 1000000)
+
+
 static ngx_int_t df_schema_time_scan(df_kind_t kind, const ngx_str_t *literal,
     int64_t *n);
 static int64_t df_schema_time_value(const ngx_str_t *text);
@@ -139,11 +142,19 @@ df_schema_date_encode(u_char *p, const u_char *v, size_t len)
 u_char *
 df_schema_time_encode(u_char *p, const u_char *v, size_t len)
 {
+    int64_t  usec;
+
     if (len != 8) {
         return p;
     }
 
-    return df_time_format_time(p, (int64_t) df_schema_get64(v));
+    usec = (int64_t) df_schema_get64(v);
+
+    if (usec < 0 || usec > DF_SCHEMA_DAY) {
+        return p;
+    }
+
+    return df_time_format_time(p, usec);
 }
 
 
