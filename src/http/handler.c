@@ -61,7 +61,8 @@ df_http_handler(ngx_http_request_t *r)
 static df_http_ctx_t *
 df_http_handler_create(ngx_http_request_t *r)
 {
-    df_http_ctx_t  *ctx;
+    df_http_ctx_t        *ctx;
+    df_http_main_conf_t  *dmcf;
 
     ctx = ngx_pcalloc(r->pool, sizeof(df_http_ctx_t));
     if (ctx == NULL) {
@@ -74,6 +75,11 @@ df_http_handler_create(ngx_http_request_t *r)
 
     ctx->request = r;
     ctx->conf = ngx_http_get_module_loc_conf(r, ngx_dataflow_module);
+
+    dmcf = ngx_http_get_module_main_conf(r, ngx_dataflow_module);
+
+    ctx->rules = ctx->conf->rules;
+    ctx->rules.secret = df_zone_secret(dmcf->zone);
 
     ctx->run.pool = r->pool;
     ctx->run.log = r->connection->log;
@@ -223,7 +229,7 @@ df_http_handler_run(df_http_ctx_t *ctx)
     r = ctx->request;
     run = &ctx->run;
 
-    rc = df_query_admit(&ctx->query, &df_http_anonymous, &ctx->conf->rules,
+    rc = df_query_admit(&ctx->query, &df_http_anonymous, &ctx->rules,
                         run->format != DF_FORMAT_JSON, &admitted,
                         &run->problem);
 
@@ -278,7 +284,7 @@ df_http_handler_streams(df_http_ctx_t *ctx)
         return 0;
     }
 
-    limit = query->has_limit ? query->limit : ctx->conf->rules.default_limit;
+    limit = query->has_limit ? query->limit : ctx->rules.default_limit;
 
     return ctx->run.format != DF_FORMAT_JSON || limit > DF_HTTP_BUFFERED_ROWS;
 }

@@ -34,6 +34,7 @@ typedef struct {
 typedef struct {
     ngx_http_request_t       *request;
     df_http_loc_conf_t       *conf;
+    df_rules_t                rules;
     const df_http_method_t   *method;       /* NULL for OPTIONS */
     ngx_str_t                 key;          /* of an item, decoded */
     ngx_str_t                 body;

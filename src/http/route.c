@@ -46,7 +46,7 @@ static const df_http_method_t  df_http_methods[] = {
 
 #define df_http_route_offers(ctx, m, where)                                   \
     (((m)->resource & (where))                                                \
-     && ((ctx)->conf->rules.expose & (1u << (m)->op)))
+     && ((ctx)->rules.expose & (1u << (m)->op)))
 
 
 ngx_int_t
