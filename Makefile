@@ -70,10 +70,13 @@ $(STATIC)/Makefile: $(STATIC)/state config $(NGINX_SRC)/src/core/nginx.h
 	    --add-module='$(ROOT)' $(OPTIONS) \
 	    --with-cc-opt='$(CFLAGS) $(WARN)' --with-ld-opt='$(LDFLAGS)'
 
-static: $(STATIC)/Makefile
+static: $(STATIC)/Makefile $(NGINX_SRC)/src/core/nginx.c
 	@$(MAKE) $(QUIET) $(PARALLEL) --no-print-directory -C '$(NGINX_SRC)' \
 	    -f '$(ROOT)/$(STATIC)/Makefile' binary
 	@echo "built $(STATIC)/nginx"
+
+$(NGINX_SRC)/src/core/nginx.c:
+	@echo "no full nginx source in $(NGINX_SRC): say NGINX_SRC=DIR" >&2; exit 1
 
 $(NGINX_SRC)/src/core/nginx.h:
 	@echo "no nginx sources in $(NGINX_SRC): install nginx-dev" \
@@ -95,12 +98,104 @@ test:
 	@$(MAKE) --no-print-directory $(MODULE) build/noblock.so
 	@DATAFLOW_MODULE='$(CURDIR)/$(MODULE)' t/tools/test.pl -j$(JOBS) $(TESTS)
 
+
+# nginx and the module in one binary, without nginx's own memory pools, so
+# that every allocation is watched; its source comes from Debian's package
+
+SANITIZE   := -fsanitize=address,undefined
+SOURCE     := $(if $(filter /usr/share/nginx/src,$(NGINX_SRC)),$(ROOT)/build/source/nginx,$(abspath $(NGINX_SRC)))
+
+asan:
+	@t/tools/packages.sh build run test asan
+	@[ '$(SOURCE)' != '$(ROOT)/build/source/nginx' ] \
+	    || t/tools/nginx-source.sh build/source
+	@$(MAKE) --no-print-directory static STATIC=build/asan \
+	    NGINX_SRC='$(SOURCE)' LDFLAGS='$(SANITIZE)' \
+	    CFLAGS='-O1 -g -fno-omit-frame-pointer $(SANITIZE)' \
+	    WARN='-std=gnu11 -Wno-error -DNGX_DEBUG_PALLOC=1'
+	@DATAFLOW_NGINX='$(CURDIR)/build/asan/nginx' DATAFLOW_MODULE= \
+	    DATAFLOW_NOBLOCK=0 ASAN_OPTIONS=detect_stack_use_after_return=1 \
+	    UBSAN_OPTIONS=print_stacktrace=1 t/tools/test.pl -j$(JOBS) $(TESTS)
+
+
 build/noblock.so: t/lib/noblock.c
 	@mkdir -p build
-	@$(CC) $(WARN) -O2 -g -fPIC -shared -o $@ $< -ldl
+	@$(CC) -std=gnu11 -Wall -Wextra -Werror -O2 -g -fPIC -shared \
+	    -o $@ $< -ldl
+
+
+bench:
+	@t/tools/packages.sh build run test bench
+	@$(MAKE) --no-print-directory $(MODULE)
+	@DATAFLOW_MODULE='$(CURDIR)/$(MODULE)' t/bench/run.pl
+
+
+# without nginx: each t/fuzz/fuzz_NAME.c with what it needs of the parsers
+
+INCLUDES   := $(addprefix -isystem $(NGINX_SRC)/src/,core event os/unix http \
+                  http/modules http/v2) -isystem $(OUT) -Isrc \
+              -isystem $(shell pkg-config --variable=includedir libpq)
+
+FUZZ_CC    := clang -std=gnu11 -g -O1 -fno-omit-frame-pointer \
+              -fsanitize=address,undefined -fno-sanitize-recover=undefined
+FUZZ       := $(patsubst t/fuzz/fuzz_%.c,build/fuzz/%,$(wildcard \
+                  t/fuzz/fuzz_*.c))
+FUZZ_SRCS  := $(wildcard t/fuzz/ngx_shim*.c src/core/*.c src/schema/*.c \
+                  src/query/*.c)
+FUZZ_OBJS  := $(patsubst %.c,build/fuzz/obj/%.o,$(FUZZ_SRCS))
+FUZZ_SECONDS ?= 60
+
+fuzz:
+	@t/tools/packages.sh build fuzz
+	@$(MAKE) --no-print-directory $(PARALLEL) $(FUZZ)
+	@t/tools/fuzz.sh $(FUZZ_SECONDS) $(FUZZ)
+
+$(FUZZ): build/fuzz/%: t/fuzz/fuzz_%.c build/fuzz/leaves.a
+	@$(FUZZ_CC) -fsanitize=fuzzer $(INCLUDES) -It/fuzz -o $@ $^ \
+	    -lcjson -lpq -lcrypto
+
+build/fuzz/leaves.a: $(FUZZ_OBJS)
+	@rm -f $@ && ar rc $@ $^
+
+$(FUZZ_OBJS): build/fuzz/obj/%.o: %.c $(wildcard src/*/*.h t/fuzz/*.h) \
+              $(OUT)/Makefile
+	@mkdir -p $(@D)
+	@$(FUZZ_CC) -fsanitize=fuzzer-no-link $(INCLUDES) -It/fuzz -c -o $@ $<
+
+
+lint: $(OUT)/Makefile
+	@t/tools/packages.sh build lint
+	@t/tools/style.pl ngx_dataflow_module.c src/*/*.[ch] \
+	    $(wildcard t/*/*.[ch] t/*/*.p[lm] t/*/*/*.pm t/*/*.sh t/*.t) conf/*
+	@cppcheck -q --std=c11 --enable=warning,performance,portability \
+	    --inline-suppr --suppress=autoVariables --error-exitcode=1 -Isrc \
+	    ngx_dataflow_module.c src
+	@printf '%s\n' ngx_dataflow_module.c src/*/*.c \
+	    | xargs -P$(JOBS) -n4 sh -c 'clang-tidy --quiet "$$@" -- \
+	        -std=gnu11 $(INCLUDES) 2>/dev/null' clang-tidy
+
+
+# beside the modules of the distribution, and switched on where Debian's
+# nginx.conf looks for modules
+
+MODULES_DIR = $(shell PATH=$$PATH:/usr/sbin nginx -V 2>&1 \
+                  | sed -n 's/.*--modules-path=\([^ ]*\).*/\1/p')
+AVAILABLE  := /usr/share/nginx/modules-available/mod-dataflow.conf
+ENABLED    := /etc/nginx/modules-enabled/50-mod-dataflow.conf
+
+install: $(MODULE)
+	install -D -m 644 $(MODULE) \
+	    '$(DESTDIR)$(MODULES_DIR)/ngx_dataflow_module.so'
+	@[ ! -d $(dir $(ENABLED)) ] || { set -e; \
+	    echo "enabling it in $(ENABLED)"; \
+	    mkdir -p '$(DESTDIR)$(dir $(AVAILABLE))' \
+	        '$(DESTDIR)$(dir $(ENABLED))'; \
+	    echo 'load_module modules/ngx_dataflow_module.so;' \
+	        > '$(DESTDIR)$(AVAILABLE)'; \
+	    ln -sf $(AVAILABLE) '$(DESTDIR)$(ENABLED)'; }
 
 clean:
 	rm -rf build
 
 
-.PHONY: all static run stop test clean FORCE
+.PHONY: all static run stop test asan bench fuzz lint install clean FORCE

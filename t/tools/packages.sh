@@ -39,9 +39,8 @@ if [ "$(id -u)" -ne 0 ]; then
 fi
 
 apt=("${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq -y)
-
-"${apt[@]}" install --no-install-recommends "${missing[@]}" && exit 0
+install=("${apt[@]}" install --no-install-recommends "${missing[@]}")
 
 # the package lists may be old or absent
 
-"${apt[@]}" update && "${apt[@]}" install --no-install-recommends "${missing[@]}"
+"${install[@]}" || { "${apt[@]}" update && "${install[@]}"; }
