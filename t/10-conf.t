@@ -86,6 +86,14 @@ $_[0]
 CONF
 );
 
+# beside a model of its own
+$context{example} = sub { $context{server}->(<<"CONF") };
+location /things { dataflow_model things { field name text; } }
+location /example {
+$_[0]
+}
+CONF
+
 # a model to relate to, and fields of every kind
 $context{field} = sub { $context{model}->("field $_[0]; #!") };
 $context{option} = sub { $context{model}->("field f $_[0]; #!") };
@@ -812,6 +820,32 @@ server { dataflow a;
 server { dataflow b;
          location /n { dataflow_model n { field f text; } } }
 CONF
+
+
+# what the reference shows
+
+{
+    open my $f, '<', "$root/docs/directives.md" or die $!;
+    my $text = do { local $/; <$f> };
+    my $n = 0;
+
+    while ($text =~ /^```nginx\n(.*?)^```/gms) {
+        my $block = $1;
+
+        my $context = $block =~ /^http \{/m ? 'http'
+                    : $block =~ /^dataflow_database/ ? 'http'
+                    : $block =~ /^dataflow_model/ ? 'example'
+                    : $block =~ /^dataflow_/ ? 'server' : 'model';
+
+        $block =~ s/^load_module.*\n//m;
+        $block =~ s/^http \{(.*)^\}/$1/ms;
+        $block =~ s/customers customer_id/things customer_id/;
+
+        good 'docs/directives.md, example ' . ++$n, $context, $block;
+    }
+
+    cmp_ok($n, '>=', 5, 'examples');
+}
 
 
 # an included file is named
