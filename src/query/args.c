@@ -77,9 +77,7 @@ df_query_parameter(df_request_t *r, const ngx_str_t *name,
     for (i = 0; i < DF_QUERY_PARAMETERS; i++) {
         p = &df_query_parameters[i];
 
-        if (p->name.len != name->len
-            || ngx_memcmp(p->name.data, name->data, name->len) != 0)
-        {
+        if (!df_query_same(&p->name, name)) {
             continue;
         }
 
@@ -115,7 +113,7 @@ df_query_parameter_set(df_request_t *r, const df_parameter_t *parameter,
 
     rest = *text;
 
-    while (df_query_comma_next(&rest, &word)) {
+    while (df_query_word_next(&rest, ',', &word)) {
         rc = parameter->set(r, &word, place, problem);
         if (rc != NGX_OK) {
             return rc;
@@ -210,23 +208,23 @@ df_query_parameter_place(const df_request_t *r, const ngx_str_t *name,
 
 
 ngx_uint_t
-df_query_comma_next(ngx_str_t *rest, ngx_str_t *word)
+df_query_word_next(ngx_str_t *rest, u_char separator, ngx_str_t *word)
 {
-    u_char  *comma;
+    u_char  *end;
 
     if (rest->data == NULL) {
         return 0;
     }
 
     *word = *rest;
-    comma = ngx_strlchr(rest->data, rest->data + rest->len, ',');
+    end = ngx_strlchr(rest->data, rest->data + rest->len, separator);
 
-    if (comma == NULL) {
+    if (end == NULL) {
         rest->data = NULL;
         return 1;
     }
 
-    word->len = comma - rest->data;
+    word->len = end - rest->data;
     rest->data += word->len + 1;
     rest->len -= word->len + 1;
 
@@ -241,9 +239,6 @@ df_query_filter_set(df_request_t *r, const ngx_str_t *value,
     const df_place_t *place, df_problem_t *problem)
 {
     cJSON            *node;
-    ngx_int_t         rc;
-    df_filter_t       filter;
-    df_predicate_t   *predicate;
     df_json_error_t   error;
 
     node = df_json_parse(r->pool, value, &error);
@@ -254,15 +249,7 @@ df_query_filter_set(df_request_t *r, const ngx_str_t *value,
                                error.reason);
     }
 
-    filter.request = r;
-    filter.problem = problem;
-
-    rc = df_query_filter_json(&filter, node, place, &predicate);
-    if (rc != NGX_OK) {
-        return rc;
-    }
-
-    return df_query_filter_and(r->pool, &r->filter, predicate);
+    return df_query_filter_apply(r, node, place, problem);
 }
 
 
@@ -335,9 +322,7 @@ df_query_count_set(df_request_t *r, const ngx_str_t *value,
     };
 
     for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        if (names[i].len == value->len
-            && ngx_memcmp(names[i].data, value->data, value->len) == 0)
-        {
+        if (df_query_same(&names[i], value)) {
             r->count = i;
             return NGX_OK;
         }
@@ -509,22 +494,12 @@ ngx_int_t
 df_query_parse_args(df_request_t *r, const ngx_str_t *args,
     df_problem_t *problem)
 {
-    u_char     *p, *last, *end;
-    ngx_int_t   rc;
-    ngx_str_t   pair;
+    ngx_int_t  rc;
+    ngx_str_t  rest, pair;
 
-    last = args->data + args->len;
+    rest = *args;
 
-    for (p = args->data; p < last; p = end + 1) {
-
-        end = ngx_strlchr(p, last, '&');
-
-        if (end == NULL) {
-            end = last;
-        }
-
-        pair.data = p;
-        pair.len = end - p;
+    while (df_query_word_next(&rest, '&', &pair)) {
 
         if (pair.len == 0) {
             continue;

@@ -69,26 +69,6 @@ df_query_list_set(df_request_t *r, const df_parameter_t *parameter,
 
 
 static ngx_int_t
-df_query_filter_member_set(df_request_t *r, const cJSON *node,
-    const df_place_t *place, df_problem_t *problem)
-{
-    ngx_int_t        rc;
-    df_filter_t      filter;
-    df_predicate_t  *predicate;
-
-    filter.request = r;
-    filter.problem = problem;
-
-    rc = df_query_filter_json(&filter, node, place, &predicate);
-    if (rc != NGX_OK) {
-        return rc;
-    }
-
-    return df_query_filter_and(r->pool, &r->filter, predicate);
-}
-
-
-static ngx_int_t
 df_query_member_set(df_request_t *r, const df_parameter_t *parameter,
     const cJSON *node, const df_place_t *place, df_problem_t *problem)
 {
@@ -96,7 +76,7 @@ df_query_member_set(df_request_t *r, const df_parameter_t *parameter,
     df_json_kind_t  kind;
 
     if (parameter->kinds & (1u << DF_JSON_OBJECT)) {
-        return df_query_filter_member_set(r, node, place, problem);
+        return df_query_filter_apply(r, node, place, problem);
     }
 
     kind = df_json_kind(node);

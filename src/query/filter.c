@@ -93,48 +93,16 @@ df_query_list_close(df_filter_t *filter, const df_place_t *place,
 }
 
 
-ngx_int_t
-df_query_filter_and(ngx_pool_t *pool, df_predicate_t **filter,
-    df_predicate_t *other)
-{
-    df_predicate_t  *and, **last;
-
-    if (*filter == NULL) {
-        *filter = other;
-        return NGX_OK;
-    }
-
-    and = *filter;
-
-    if (and->kind != DF_PREDICATE_AND) {
-        and = ngx_pcalloc(pool, sizeof(df_predicate_t));
-        if (and == NULL) {
-            return NGX_ERROR;
-        }
-
-        and->kind = DF_PREDICATE_AND;
-        and->children = *filter;
-        *filter = and;
-    }
-
-    for (last = &and->children; *last; last = &(*last)->next) {
-        /* void */
-    }
-
-    *last = other;
-
-    return NGX_OK;
-}
-
-
 /* names */
 
 static ngx_int_t
 df_query_path_parse(df_filter_t *filter, const ngx_str_t *steps,
     const df_place_t *place, df_query_left_t *left)
 {
-    u_char     *p, *start, *last;
-    ngx_str_t  *path;
+    ngx_str_t    rest, step;
+    ngx_pool_t  *pool;
+
+    pool = filter->request->pool;
 
     if (left->field->array || left->field->type->kind != DF_JSON) {
         return df_query_refuse(filter->problem, DF_PROBLEM_UNKNOWN_FIELD,
@@ -143,34 +111,22 @@ df_query_path_parse(df_filter_t *filter, const ngx_str_t *steps,
                                &left->field->name, steps);
     }
 
-    /* U+0000 of a JSON name is no UTF-8 here, and in no jsonb */
-
-    if (df_utf8_check(steps->data, steps->len) != NGX_OK) {
-        return df_query_refuse(filter->problem, DF_PROBLEM_UNKNOWN_FIELD,
-                               place, "unknown_field",
-                               "a path can not hold U+0000");
-    }
-
-    path = ngx_palloc(filter->request->pool,
-                      DF_FILTER_MAX_PATH * sizeof(ngx_str_t));
-    if (path == NULL) {
+    left->path = ngx_palloc(pool, DF_FILTER_MAX_PATH * sizeof(ngx_str_t));
+    if (left->path == NULL) {
         return NGX_ERROR;
     }
 
-    left->path = path;
-    last = steps->data + steps->len;
-    start = steps->data;
+    rest = *steps;
 
-    for (p = start; /* void */ ; p++) {
+    while (df_query_word_next(&rest, '.', &step)) {
 
-        if (p < last && *p != '.') {
-            continue;
-        }
+        /* U+0000 of a JSON name is no UTF-8 here, and in no jsonb */
 
-        if (p == start) {
+        if (step.len == 0 || df_utf8_check(step.data, step.len) != NGX_OK) {
             return df_query_refuse(filter->problem, DF_PROBLEM_UNKNOWN_FIELD,
                                    place, "unknown_field",
-                                   "a path has an empty step");
+                                   "a step of a path is empty or holds "
+                                   "U+0000");
         }
 
         if (left->npath == DF_FILTER_MAX_PATH) {
@@ -180,21 +136,14 @@ df_query_path_parse(df_filter_t *filter, const ngx_str_t *steps,
                                    DF_FILTER_MAX_PATH);
         }
 
-        if (df_str_copy(filter->request->pool, &path[left->npath], start,
-                        p - start)
+        if (df_str_copy(pool, &left->path[left->npath++], step.data, step.len)
             != NGX_OK)
         {
             return NGX_ERROR;
         }
-
-        left->npath++;
-
-        if (p == last) {
-            return NGX_OK;
-        }
-
-        start = p + 1;
     }
+
+    return NGX_OK;
 }
 
 
@@ -503,11 +452,7 @@ df_query_logical_parse(df_filter_t *filter, const ngx_str_t *name,
     df_predicate_t  **last;
 
     for (i = 0; i < DF_QUERY_LOGICALS; i++) {
-        if (df_query_logicals[i].name.len == name->len
-            && ngx_memcmp(df_query_logicals[i].name.data, name->data,
-                          name->len)
-               == 0)
-        {
+        if (df_query_same(&df_query_logicals[i].name, name)) {
             break;
         }
     }
@@ -585,6 +530,7 @@ df_query_object_parse(df_filter_t *filter, const cJSON *node,
         if (name.len && name.data[0] == '$') {
             rc = df_query_logical_parse(filter, &name, member, &at, depth,
                                         last);
+
         } else {
             rc = df_query_member_parse(filter, &name, member, &at, last);
         }
@@ -605,4 +551,24 @@ df_query_filter_json(df_filter_t *filter, const cJSON *node,
     const df_place_t *place, df_predicate_t **predicate)
 {
     return df_query_object_parse(filter, node, place, 0, predicate);
+}
+
+
+ngx_int_t
+df_query_filter_apply(df_request_t *r, const cJSON *node,
+    const df_place_t *place, df_problem_t *problem)
+{
+    ngx_int_t        rc;
+    df_filter_t      filter;
+    df_predicate_t  *predicate;
+
+    filter.request = r;
+    filter.problem = problem;
+
+    rc = df_query_filter_json(&filter, node, place, &predicate);
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    return df_query_filter_and(r->pool, &r->filter, predicate);
 }

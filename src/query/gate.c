@@ -163,7 +163,8 @@ df_query_gate_page(df_admitted_t *a, ngx_uint_t streamed,
 }
 
 
-/* the order is total: the key decides what the client left open */
+/* the order is total: the key decides what the client left open, and behind
+   the key nothing is left to decide */
 
 static ngx_int_t
 df_query_gate_sort(df_admitted_t *a)
@@ -188,9 +189,7 @@ df_query_gate_sort(df_admitted_t *a)
         sort[i] = asked[i];
 
         if (asked[i].field == r->model->key) {
-            n = i + 1;
-            a->sort.nelts = n;
-
+            a->sort.nelts = i + 1;
             return NGX_OK;
         }
     }

@@ -178,7 +178,7 @@ df_query_text_form(const df_predicate_t *p, const ngx_str_t *text)
 
     rest = *text;
 
-    while (df_query_comma_next(&rest, &word)) {
+    while (df_query_word_next(&rest, ',', &word)) {
         if (!df_query_text_is_number(&word)) {
             return DF_PATH_TEXT;
         }
@@ -243,7 +243,7 @@ df_query_operand_text(df_filter_t *filter, const ngx_str_t *text,
 
     rest = *text;
 
-    while (df_query_comma_next(&rest, &word)) {
+    while (df_query_word_next(&rest, ',', &word)) {
         rc = df_query_text_value(filter, &word, place, p);
         if (rc != NGX_OK) {
             return rc;

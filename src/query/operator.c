@@ -242,8 +242,7 @@ df_query_operator(const df_field_t *field, ngx_uint_t npath,
     for (i = 0; i < DF_QUERY_OPERATORS; i++) {
         op = &df_query_operators[i];
 
-        if (op->name.len == name->len
-            && ngx_memcmp(op->name.data, name->data, name->len) == 0
+        if (df_query_same(&op->name, name)
             && df_query_operator_is_for(op, field, npath))
         {
             return op;
@@ -260,11 +259,7 @@ df_query_operator_exists(const ngx_str_t *name)
     ngx_uint_t  i;
 
     for (i = 0; i < DF_QUERY_OPERATORS; i++) {
-        if (df_query_operators[i].name.len == name->len
-            && ngx_memcmp(df_query_operators[i].name.data, name->data,
-                          name->len)
-               == 0)
-        {
+        if (df_query_same(&df_query_operators[i].name, name)) {
             return 1;
         }
     }

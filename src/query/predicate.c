@@ -2,8 +2,8 @@
 /*
  * Copyright (C) the ngx_dataflow authors
  *
- * The tree of a filter as a condition in SQL, and the two sides of a
- * comparison; what stands between them is the operator's.
+ * The tree of a filter: joined with another, and as a condition in SQL.  Of a
+ * comparison the two sides are here, what stands between is the operator's.
  */
 
 
@@ -18,6 +18,40 @@
 
 static ngx_int_t df_query_tree_compile(df_compile_t *c,
     const df_predicate_t *p, ngx_uint_t depth);
+
+
+ngx_int_t
+df_query_filter_and(ngx_pool_t *pool, df_predicate_t **filter,
+    df_predicate_t *other)
+{
+    df_predicate_t  *and, **last;
+
+    if (*filter == NULL) {
+        *filter = other;
+        return NGX_OK;
+    }
+
+    and = *filter;
+
+    if (and->kind != DF_PREDICATE_AND) {
+        and = ngx_pcalloc(pool, sizeof(df_predicate_t));
+        if (and == NULL) {
+            return NGX_ERROR;
+        }
+
+        and->kind = DF_PREDICATE_AND;
+        and->children = *filter;
+        *filter = and;
+    }
+
+    for (last = &and->children; *last; last = &(*last)->next) {
+        /* void */
+    }
+
+    *last = other;
+
+    return NGX_OK;
+}
 
 
 /* sides of a comparison */

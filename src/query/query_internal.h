@@ -20,6 +20,13 @@ DF_HIDDEN_BEGIN
 typedef struct df_compile_s  df_compile_t;
 
 
+static ngx_inline ngx_uint_t
+df_query_same(const ngx_str_t *a, const ngx_str_t *b)
+{
+    return a->len == b->len && ngx_memcmp(a->data, b->data, a->len) == 0;
+}
+
+
 /* places: where in a query a word stands, to name it when it is wrong */
 
 /*
@@ -70,8 +77,9 @@ ngx_int_t df_query_parameter_refuse(const df_request_t *r,
 const df_place_t *df_query_parameter_place(const df_request_t *r,
     const ngx_str_t *name, df_place_t *place);
 
-/* the next of a list between commas; 0 at its end; rest->data becomes NULL */
-ngx_uint_t df_query_comma_next(ngx_str_t *rest, ngx_str_t *word);
+/* the next word of a list; 0 at its end: rest->data has become NULL */
+ngx_uint_t df_query_word_next(ngx_str_t *rest, u_char separator,
+    ngx_str_t *word);
 
 /* what a client may know of; NULL for a hidden field too */
 const df_field_t *df_query_field(const df_model_t *model,
@@ -94,6 +102,9 @@ typedef struct {
 
 ngx_int_t df_query_filter_json(df_filter_t *filter, const cJSON *node,
     const df_place_t *place, df_predicate_t **predicate);
+/* ANDs a JSON filter to the request's */
+ngx_int_t df_query_filter_apply(df_request_t *r, const cJSON *node,
+    const df_place_t *place, df_problem_t *problem);
 /* NGX_ABORT when the name is neither a field's nor a field's with a suffix or
    a path: it may be another thing's */
 ngx_int_t df_query_filter_suffix(df_filter_t *filter, const ngx_str_t *name,
@@ -101,7 +112,7 @@ ngx_int_t df_query_filter_suffix(df_filter_t *filter, const ngx_str_t *name,
     df_predicate_t **predicate);
 /* both must be true; *filter may be NULL: all rows */
 ngx_int_t df_query_filter_and(ngx_pool_t *pool, df_predicate_t **filter,
-    df_predicate_t *other);
+    df_predicate_t *other);             /* predicate.c */
 
 
 /* operands: text or JSON to values, operand.c */

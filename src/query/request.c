@@ -27,10 +27,7 @@ df_query_operation(const ngx_str_t *name)
     ngx_uint_t  i;
 
     for (i = 0; i < DF_OPERATIONS; i++) {
-        if (df_operation_names[i].len == name->len
-            && ngx_memcmp(df_operation_names[i].data, name->data, name->len)
-               == 0)
-        {
+        if (df_query_same(&df_operation_names[i], name)) {
             break;
         }
     }
