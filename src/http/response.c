@@ -334,6 +334,12 @@ df_http_response_problem(ngx_http_request_t *r, df_problem_t *problem)
         }
     }
 
+    /* nginx knows no name for it */
+
+    if (status == 422) {
+        ngx_str_set(&r->headers_out.status_line, "422 Unprocessable Content");
+    }
+
     df_http_response_instance(r, &instance);
 
     if (df_problem_print(problem, &instance, &text) != NGX_OK) {
