@@ -13,11 +13,8 @@
 #include "schema/schema_internal.h"
 
 
-/* PostgreSQL's MAXDIM */
-#define DF_SCHEMA_ARRAY_DIMS  6
-
 /* a text up to this length is not scanned for what its escapes would take */
-#define DF_SCHEMA_SCAN_LEN    256
+#define DF_SCHEMA_SCAN_LEN  256
 
 
 /* an array in binary form that is being read */
@@ -94,12 +91,15 @@ df_schema_text(const df_field_t *field, u_char *p, const u_char *v, size_t len)
 static size_t
 df_schema_value_bound(const df_type_t *type, const u_char *v, size_t len)
 {
-    if (type->flags & DF_TYPE_ESCAPED) {
-        return 2 + (len <= DF_SCHEMA_SCAN_LEN ? 6 * len
-                                              : df_json_escaped_length(v, len));
+    if (!(type->flags & DF_TYPE_ESCAPED)) {
+        return 4 + type->bound(v, len);
     }
 
-    return 4 + type->bound(v, len);
+    if (len <= DF_SCHEMA_SCAN_LEN) {
+        return 2 + 6 * len;
+    }
+
+    return 2 + df_json_escaped_length(v, len);
 }
 
 

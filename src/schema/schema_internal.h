@@ -84,6 +84,9 @@ DF_SCHEMA_BOUND(short);
 
 /* types: pieces of their parsers and encoders */
 
+/* PostgreSQL's MAXDIM */
+#define DF_SCHEMA_ARRAY_DIMS  6
+
 /* "00" to "99" */
 extern const u_char df_schema_two_digits[200];
 

@@ -13,10 +13,6 @@
 #include "schema/schema_internal.h"
 
 
-/* PostgreSQL's MAXDIM */
-#define DF_SCHEMA_ARRAY_DIMS  6
-
-
 /* an array on its way from JSON to PostgreSQL's literal */
 typedef struct {
     const df_field_t    *field;
