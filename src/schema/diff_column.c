@@ -23,20 +23,19 @@ static ngx_int_t df_schema_diff_column_null(df_diff_t *d,
     const df_field_t *field, const df_catalog_column_t *column);
 static ngx_int_t df_schema_diff_column_default(df_diff_t *d,
     const df_field_t *field, const df_catalog_column_t *column);
-static ngx_uint_t df_schema_diff_default_same(const df_field_t *field,
-    const ngx_str_t *expression);
+static ngx_uint_t df_schema_diff_default_same(df_diff_t *d,
+    const df_field_t *field, const ngx_str_t *expression);
 static ngx_int_t df_schema_diff_literal(const ngx_str_t *expression,
     u_char *buf, ngx_str_t *text);
 static ngx_str_t df_schema_diff_column_object(df_diff_t *d,
     const ngx_str_t *name);
 
 
-/* types whose literals PostgreSQL prints in one form, the one that we write */
+/* types of which a value has several texts, and PostgreSQL prints another one
+   than is written in nginx.conf */
 
-static const ngx_uint_t  df_schema_diff_literals =
-    1 << DF_SMALLINT | 1 << DF_INTEGER | 1 << DF_BIGINT | 1 << DF_NUMERIC
-    | 1 << DF_BOOLEAN | 1 << DF_TEXT | 1 << DF_VARCHAR | 1 << DF_UUID
-    | 1 << DF_DATE;
+static const ngx_uint_t  df_schema_diff_trusted =
+    1 << DF_REAL | 1 << DF_DOUBLE | 1 << DF_JSON | 1 << DF_BYTEA;
 
 
 ngx_int_t
@@ -225,7 +224,7 @@ df_schema_diff_column_default(df_diff_t *d, const df_field_t *field,
     value = df_schema_ddl_default(d->pool, field);
 
     if (value.len == 0
-        || df_schema_diff_default_same(field, &column->expression))
+        || df_schema_diff_default_same(d, field, &column->expression))
     {
         return NGX_OK;
     }
@@ -246,11 +245,13 @@ df_schema_diff_column_default(df_diff_t *d, const df_field_t *field,
  */
 
 static ngx_uint_t
-df_schema_diff_default_same(const df_field_t *field,
+df_schema_diff_default_same(df_diff_t *d, const df_field_t *field,
     const ngx_str_t *expression)
 {
-    u_char     buf[DF_DIFF_LITERAL_MAX];
-    ngx_str_t  text;
+    u_char            buf[DF_DIFF_LITERAL_MAX + 1];
+    ngx_str_t         text;
+    df_value_t        value;
+    df_value_error_t  error;
 
     if (expression->len == 0) {
         return 0;
@@ -266,17 +267,13 @@ df_schema_diff_default_same(const df_field_t *field,
         return 0;
     }
 
-    if (field->array
-        || !(df_schema_diff_literals & (1 << field->type->kind)))
+    if (field->array || (df_schema_diff_trusted & (1 << field->type->kind))
+        || field->type->parse(field, d->pool, &text, &value, &error) != NGX_OK)
     {
         return 1;
     }
 
-    if (field->type->compare) {
-        return field->type->compare(&text, &field->default_text) == 0;
-    }
-
-    return df_schema_diff_same(&text, &field->default_text);
+    return field->type->compare(&value.text, &field->default_text) == 0;
 }
 
 
@@ -320,6 +317,8 @@ df_schema_diff_literal(const ngx_str_t *expression, u_char *buf,
             *dst++ = *p++;
         }
     }
+
+    *dst = '\0';
 
     text->data = buf;
     text->len = dst - buf;

@@ -22,7 +22,7 @@
 /* another instance may be migrating */
 #define DF_MIGRATE_LOCK_POLL    100
 
-/* between attempts; the executor has its own pace for connections */
+/* between attempts */
 #define DF_MIGRATE_DELAY_MIN    250
 #define DF_MIGRATE_DELAY_MAX    10000
 
@@ -128,6 +128,9 @@ df_schema_migrate_wake(ngx_event_t *ev)
 {
     df_migrator_t *m = ev->data;
 
+    time_t     since;
+    ngx_str_t  error;
+
     if (df_schema_migrate_superseded(m)) {
         df_schema_migrate_end(m);
         return;
@@ -135,6 +138,16 @@ df_schema_migrate_wake(ngx_event_t *ev)
 
     if (m->job) {
         df_schema_migrate_lock(m);
+        return;
+    }
+
+    /* the executor sets the pace of connecting; a job in its queue would keep
+       a worker that is to exit */
+
+    if (df_pg_pool_state(m->database->pool, &since, &error)
+        == DF_PG_POOL_DOWN)
+    {
+        ngx_add_timer(&m->event, DF_MIGRATE_DELAY_MIN);
         return;
     }
 
@@ -496,15 +509,6 @@ df_schema_migrate_fail(df_migrator_t *m, const df_pg_error_t *error)
 
     df_schema_migrate_end(m);
     df_schema_migrate_state(m, DF_MIGRATION_FAILED);
-
-    /* without a connection the executor sets the pace: the next attempt waits
-       in its queue and is the first thing to be sent when there is one */
-
-    if (error && (error->failure == DF_PG_DOWN
-                  || error->failure == DF_PG_QUEUE_TIMEOUT))
-    {
-        m->delay = DF_MIGRATE_DELAY_MIN;
-    }
 
     ngx_add_timer(&m->event, m->delay / 2
                              + (ngx_msec_t) ngx_random() % (m->delay / 2));

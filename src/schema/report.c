@@ -18,6 +18,7 @@ typedef struct {
 } df_report_words_t;
 
 
+static ngx_uint_t df_schema_report_follows(const df_change_t *change);
 static ngx_str_t df_schema_report_text(df_migrator_t *m,
     const df_change_t *change);
 static void df_schema_report_add(df_migrator_t *m, const ngx_str_t *text);
@@ -45,6 +46,11 @@ df_schema_report_changes(df_migrator_t *m)
     m->shared->nreports = 0;
 
     for (i = 0; i < m->changes.nelts; i++) {
+
+        if (df_schema_report_follows(&change[i])) {
+            continue;
+        }
+
         text = df_schema_report_text(m, &change[i]);
 
         level = change[i].done ? NGX_LOG_NOTICE : NGX_LOG_WARN;
@@ -59,6 +65,16 @@ df_schema_report_changes(df_migrator_t *m)
     }
 
     return left;
+}
+
+
+/* what was not tried because its table could not be created */
+
+static ngx_uint_t
+df_schema_report_follows(const df_change_t *change)
+{
+    return change->table->failed && !change->done && change->failure.len == 0
+           && change->kind != DF_CHANGE_REPORT;
 }
 
 
