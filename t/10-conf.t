@@ -2,7 +2,7 @@
 
 # nginx.conf: what is taken, and what every mistake is answered with: the line
 # (the one with the mark "#!"), the offending word and what to write instead.
-# Only "nginx -t": no database, no network.
+# No database is needed, neither for "nginx -t" nor for a start.
 
 use strict;
 use warnings;
@@ -10,15 +10,28 @@ use warnings;
 use Cwd ();
 use File::Basename ();
 use File::Temp ();
+use HTTP::Tiny;
+use IO::Socket::INET;
 use Test::More;
-use Time::HiRes qw(time);
+use Time::HiRes qw(sleep time);
 
 my $root = Cwd::realpath(File::Basename::dirname(__FILE__) . '/..');
 my $nginx = $ENV{DATAFLOW_NGINX} || '/usr/sbin/nginx';
 my $module = $ENV{DATAFLOW_MODULE} // "$root/build/ngx_dataflow_module.so";
 my $dir = File::Temp::tempdir('dataflow-XXXXXX', TMPDIR => 1, CLEANUP => 1);
 
+my $log = 'stderr';
+
 mkdir "$dir/logs" or die $!;
+chmod 0755, $dir;
+
+# a test that dies leaves no nginx behind
+
+END {
+    if (open my $f, '<', "$dir/logs/nginx.pid") {
+        kill 'TERM', <$f> =~ /(\d+)/;
+    }
+}
 
 
 sub spew {
@@ -30,14 +43,14 @@ sub spew {
 }
 
 
-sub check {
+sub configure {
     my ($http) = @_;
 
     my $load = $module eq '' ? '' : "load_module $module;";
 
     spew('nginx.conf', <<"CONF");
 $load
-error_log stderr notice;
+error_log $log notice;
 pid $dir/logs/nginx.pid;
 events { }
 http {
@@ -50,6 +63,13 @@ http {
 $http
 }
 CONF
+}
+
+
+sub check {
+    my ($http) = @_;
+
+    configure($http);
 
     my $out = `$nginx -t -p $dir -c $dir/nginx.conf -e stderr 2>&1`;
 
@@ -876,6 +896,92 @@ spew('fields.conf', "field a text;\nindex b;\n");
 
     ok($status == 0, '200 models') or diag $out;
     cmp_ok($took, '<', 1, '200 models in well under a second');
+}
+
+
+# what a location passes on to "if" and "limit_except", and that a reload
+# knows nothing of what was before; the database is away: 503 is an answer
+# of the module
+
+{
+    my $socket = IO::Socket::INET->new(Listen => 1,
+                                       LocalAddr => '127.0.0.1') or die $!;
+    my $port = $socket->sockport;
+    my $url = "http://127.0.0.1:$port";
+    my $http = HTTP::Tiny->new(timeout => 10);
+
+    my $answer = sub {
+        my ($method, $path, $length) = @_;
+
+        my $r = $http->request($method, "$url$path", {
+            headers => { 'Content-Type' => 'application/json' },
+            content => $length ? '{"a":"' . 'x' x $length . '"}' : '',
+        });
+
+        return "$r->{status} " . ($r->{headers}{'content-type'} // '');
+    };
+
+    my $conf = sub { <<"CONF" };
+dataflow_database shop {
+    primary "host=$dir/nowhere dbname=shop";
+    pool wait=100ms;
+}
+server {
+    listen 127.0.0.1:$port;
+    dataflow shop;
+    location /m {
+        client_max_body_size 100;
+        dataflow_model m { field a text; $_[0] }
+        limit_except GET POST { deny 192.0.2.1; }
+        if (\$arg_b) { set \$c 1; }
+    }
+    location = /health {
+        dataflow_health;
+        limit_except POST { deny 192.0.2.1; }
+    }
+}
+CONF
+
+    my ($away, $bad, $large) = map { "$_ application/problem+json" }
+                               503, 400, 413;
+
+    $log = "$dir/logs/error.log";
+    configure($conf->(''));
+    close $socket;
+
+    is(system("$nginx -p $dir -c $dir/nginx.conf -e $log"), 0, 'nginx starts');
+
+    is($answer->('GET', '/m'), $away, 'the location itself');
+    is($answer->('GET', '/m?b=1'), $bad, 'in "if"');
+    is($answer->('DELETE', '/m/1'), $away, 'in "limit_except"');
+    is($answer->('POST', '/m', 200), $large, 'body over the limit');
+    is($answer->('PATCH', '/m/1', 200), $large, 'in "limit_except" as well');
+    like($answer->('GET', '/health'), qr{^503 application/json},
+         'health in "limit_except"');
+
+    for my $i (1 .. 3) {
+        configure($conf->("field b$i text;"));
+        system("$nginx -p $dir -c $dir/nginx.conf -e $log -s reload");
+
+        my $until = time + 10;
+        sleep 0.05 until $answer->('GET', "/m?b$i=1") eq $away
+                         || time > $until;
+
+        is($answer->('GET', "/m?b$i=1"), $away, "reload $i: the new field");
+        is($answer->('GET', "/m?b@{[ $i - 1 ]}=1"), $bad, 'the former is gone');
+    }
+
+    system("$nginx -p $dir -c $dir/nginx.conf -e $log -s quit");
+
+    my $until = time + 10;
+    sleep 0.05 while -e "$dir/logs/nginx.pid" && time < $until;
+
+    ok(! -e "$dir/logs/nginx.pid", 'nginx ends');
+
+    open my $f, '<', $log or die $!;
+    my @wrong = grep { /\[(?:alert|emerg|crit)\]|exited on signal/ } <$f>;
+
+    is("@wrong", '', 'nothing wrong in the log');
 }
 
 
