@@ -13,7 +13,8 @@
 
 SHELL      := /bin/bash
 NGINX_SRC  ?= /usr/share/nginx/src
-CFLAGS     ?= -O2 -g
+CFLAGS     ?= -O2 -g -fstack-protector-strong -D_FORTIFY_SOURCE=2
+LDFLAGS    ?= -Wl,-z,relro -Wl,-z,now
 PORT       ?= 8000
 JOBS       ?= 2
 TESTS      ?= t/*.t

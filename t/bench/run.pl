@@ -95,7 +95,7 @@ sub fill {
     my ($table, $rows) = @_;
 
     $dbh->do("INSERT INTO $table (name, price, stock, active, category)
-              SELECT 'item ' || n, (n * 7919 % 100000) / 100.0, n % 250,
+              SELECT 'item ' || n, (n::bigint * 7919 % 100000) / 100.0, n % 250,
                      n % 10 > 0, n % 100
                 FROM generate_series(1, $rows) AS n");
     $dbh->do("VACUUM ANALYZE $table");
@@ -195,10 +195,11 @@ sub wrk {
 sub cpu {
     my ($pid) = @_;
 
-    open my $fh, '<', "/proc/$pid/stat" or die "nginx's worker is gone\n";
-    my @f = split ' ', (<$fh> =~ s/.*\) //r);
+    # seconds of its main thread; the process's own figure counts in ticks
 
-    return ($f[11] + $f[12]) / 100;
+    open my $fh, '<', "/proc/$pid/schedstat" or die "nginx's worker is gone\n";
+
+    return (split ' ', <$fh>)[0] / 1e9;
 }
 
 
@@ -376,9 +377,9 @@ sub lock_case {
         map { sprintf '| %d | %.0f | %.2f |', $_, median(@{ $rate{$_} }),
               median(@{ $p99{$_} }) } 0, 20;
 
-    push @report, '', sprintf '%d of %d stuck requests were answered with 200'
-                              . ' after the lock was gone.', $ok, 20 * $rounds,
-                  '';
+    push @report, '',
+        sprintf('%d of %d stuck requests were answered with 200 after the lock'
+                . ' was gone.', $ok, 20 * $rounds), '';
 }
 
 

@@ -223,13 +223,16 @@ start() {
 
     local url=http://127.0.0.1:$port/api
 
+    local order='{"customer_id":7,"total":"188.99"'
+    order+=',"items":[{"product_id":57,"quantity":1}]}'
+
     cat <<TEXT
 
 The shop runs on http://127.0.0.1:$port, its files are in .run/. Try:
 
   curl '$url/products?category=audio&price__lt=100&sort=-price&limit=3'
 
-  curl --json '{"customer_id":7,"items":[{"product_id":57,"quantity":1}],"total":"78.99"}' $url/orders
+  curl --json '$order' $url/orders
 
   curl -X PATCH --json '{"stock":{"\$inc":25}}' $url/products/57
 

@@ -52,7 +52,7 @@ sub check {
     for my $n (1 .. $#lines) {
         my ($line, $before) = @lines[$n, $n - 1];
 
-        for my $rule (@rules[0 .. ($c ? $#rules : 2)]) {
+        for my $rule (@rules[0 .. ($c ? $#rules : 1)]) {
             complain($file, $n, $rule->[1]) if $line =~ $rule->[0];
         }
 
