@@ -17,8 +17,19 @@ static const char  fuzz_cursor_other[] =
     "sort=-f_text,f_varchar:nullsfirst&f_integer__in=1,3&f_json.a=b";
 
 
-static ngx_int_t fuzz_cursor_admit(ngx_pool_t *pool, const char *args,
-    const ngx_str_t *cursor, df_admitted_t **admitted);
+/* of another server: the fuzzer may replay what is made here, and that is a
+   cursor */
+
+static const df_rules_t  fuzz_cursor_stranger = {
+    .expose = DF_EXPOSE_ALL,
+    .default_limit = 100,
+    .max_limit = 1000,
+    .secret = (const u_char *) "abcdefghijklmnopqrstuvwxyzabcdef"
+};
+
+
+static ngx_int_t fuzz_cursor_admit(ngx_pool_t *pool, const df_rules_t *rules,
+    const char *args, const ngx_str_t *cursor, df_admitted_t **admitted);
 static void fuzz_cursor_round(ngx_pool_t *pool, const uint8_t *data,
     size_t size);
 static void fuzz_cursor_check(ngx_pool_t *pool, const ngx_str_t *cursor,
@@ -37,7 +48,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     text.data = (u_char *) data;
     text.len = size;
 
-    ngx_shim_check(fuzz_cursor_admit(pool, fuzz_cursor_list, &text, &admitted)
+    ngx_shim_check(fuzz_cursor_admit(pool, &fuzz_cursor_stranger,
+                                     fuzz_cursor_list, &text, &admitted)
                    == NGX_DECLINED);
 
     if (size > 3) {
@@ -51,8 +63,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 
 static ngx_int_t
-fuzz_cursor_admit(ngx_pool_t *pool, const char *args, const ngx_str_t *cursor,
-    df_admitted_t **admitted)
+fuzz_cursor_admit(ngx_pool_t *pool, const df_rules_t *rules, const char *args,
+    const ngx_str_t *cursor, df_admitted_t **admitted)
 {
     ngx_int_t      rc;
     ngx_str_t      text;
@@ -76,8 +88,8 @@ fuzz_cursor_admit(ngx_pool_t *pool, const char *args, const ngx_str_t *cursor,
         r->has_cursor = 1;
     }
 
-    rc = df_query_admit(r, &fuzz_model_principal, &fuzz_model_rules, 0,
-                        admitted, &problem);
+    rc = df_query_admit(r, &fuzz_model_principal, rules, 0, admitted,
+                        &problem);
 
     if (rc == NGX_DECLINED) {
         ngx_shim_check(problem.code == DF_PROBLEM_INVALID_CURSOR);
@@ -121,7 +133,8 @@ fuzz_cursor_round(ngx_pool_t *pool, const uint8_t *data, size_t size)
         }
     }
 
-    ngx_shim_check(fuzz_cursor_admit(pool, fuzz_cursor_list, NULL, &admitted)
+    ngx_shim_check(fuzz_cursor_admit(pool, &fuzz_model_rules,
+                                     fuzz_cursor_list, NULL, &admitted)
                    == NGX_OK);
 
     rc = df_query_cursor_make(admitted, pool, values, &cursor);
@@ -144,7 +157,8 @@ fuzz_cursor_check(ngx_pool_t *pool, const ngx_str_t *cursor,
     ngx_uint_t      i;
     df_admitted_t  *admitted;
 
-    ngx_shim_check(fuzz_cursor_admit(pool, fuzz_cursor_list, cursor, &admitted)
+    ngx_shim_check(fuzz_cursor_admit(pool, &fuzz_model_rules,
+                                     fuzz_cursor_list, cursor, &admitted)
                    == NGX_OK);
     ngx_shim_check(admitted->sort.nelts == 3);
 
@@ -158,13 +172,14 @@ fuzz_cursor_check(ngx_pool_t *pool, const ngx_str_t *cursor,
                               == 0));
     }
 
-    ngx_shim_check(fuzz_cursor_admit(pool, fuzz_cursor_other, cursor,
-                                     &admitted)
+    ngx_shim_check(fuzz_cursor_admit(pool, &fuzz_model_rules,
+                                     fuzz_cursor_other, cursor, &admitted)
                    == NGX_DECLINED);
 
     bit %= 8 * cursor->len;
     cursor->data[bit / 8] ^= 1 << (bit % 8);
 
-    ngx_shim_check(fuzz_cursor_admit(pool, fuzz_cursor_list, cursor, &admitted)
+    ngx_shim_check(fuzz_cursor_admit(pool, &fuzz_model_rules,
+                                     fuzz_cursor_list, cursor, &admitted)
                    == NGX_DECLINED);
 }
