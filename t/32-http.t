@@ -390,7 +390,11 @@ subtest 'clients that do not read' => sub {
     sleep 1;
 
     is($t->get('/api/things/1')->code, 200, 'others are served');
-    cmp_ok(rss() - $memory, '<', 16 * 1024, 'memory stays');
+
+    # freed memory stays in a sanitizer's quarantine
+
+    cmp_ok(rss() - $memory, '<', 16 * 1024, 'memory stays')
+        unless $ENV{ASAN_OPTIONS};
 
     close $_ for @slow;
 
