@@ -273,8 +273,7 @@ df_query_compile_count(const df_admitted_t *admitted, df_compile_t *c,
 
     if (compiled->lane == DF_PG_STREAM) {
         return df_problem_set(c->problem, DF_PROBLEM_BAD_REQUEST,
-                              "a streamed list has no count: "
-                              "leave out either count or limit=all");
+                              "a streamed list has no place for a count");
     }
 
     exact = (admitted->request->count == DF_COUNT_EXACT);
