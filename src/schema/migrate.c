@@ -232,8 +232,6 @@ df_schema_migrate_locked(df_migrator_t *m, const df_pg_error_t *error)
 static void
 df_schema_migrate_read(df_migrator_t *m)
 {
-    m->reading = 1;
-
     if (df_schema_catalog_ask(&m->catalog, &m->statements) != NGX_OK) {
         m->broken = 1;
     }
@@ -245,8 +243,6 @@ df_schema_migrate_read(df_migrator_t *m)
 static void
 df_schema_migrate_compare(df_migrator_t *m, const df_pg_error_t *error)
 {
-    m->reading = 0;
-
     if (error->failure != DF_PG_OK) {
         df_schema_migrate_fail(m, error);
         return;
@@ -463,7 +459,7 @@ df_schema_migrate_result(void *data, ngx_uint_t i, PGresult *res)
 
     first = (m->database->migrate == DF_MIGRATE_VERIFY);
 
-    if (m->reading && i >= first
+    if (m->next == df_schema_migrate_compare && i >= first
         && df_schema_catalog_take(&m->catalog, i - first, res) != NGX_OK)
     {
         m->broken = 1;

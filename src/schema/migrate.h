@@ -220,7 +220,6 @@ struct df_migrator_s {
     ngx_array_t           changes;      /* df_change_t */
     ngx_uint_t            change;       /* the one under way */
 
-    unsigned              reading:1;
     unsigned              locked:1;
     unsigned              failed:1;     /* the last step; to be rolled back */
     unsigned              broken:1;     /* no memory for a result */
