@@ -10,6 +10,39 @@
 #include "http/http_internal.h"
 
 
+typedef struct {
+    const char  *name;
+    size_t       offset;
+} df_http_health_counter_t;
+
+#define df_http_health_counter(name)  { #name, offsetof(df_pg_stats_t, name) }
+
+static const df_http_health_counter_t  df_http_health_counters[] = {
+    df_http_health_counter(connections),
+    df_http_health_counter(busy),
+    df_http_health_counter(queued),
+    { "reads", offsetof(df_pg_stats_t, statements[DF_PG_READ]) },
+    { "writes", offsetof(df_pg_stats_t, statements[DF_PG_WRITE]) },
+    { "streams", offsetof(df_pg_stats_t, statements[DF_PG_STREAM]) },
+    df_http_health_counter(shared),
+    df_http_health_counter(flushes),
+    df_http_health_counter(errors),
+    df_http_health_counter(resent),
+    df_http_health_counter(retried),
+    df_http_health_counter(cancelled),
+    df_http_health_counter(orphaned),
+    df_http_health_counter(connects),
+    df_http_health_counter(connect_failures),
+    df_http_health_counter(lost),
+    df_http_health_counter(queue_full),
+    df_http_health_counter(queue_timeouts),
+    df_http_health_counter(statement_timeouts)
+};
+
+#define DF_HTTP_HEALTH_COUNTERS                                               \
+    (sizeof(df_http_health_counters) / sizeof(df_http_health_counters[0]))
+
+
 static ngx_uint_t df_http_health_is_down(df_pg_conf_t *pg);
 static void df_http_health_database(df_writer_t *w, df_database_t *db);
 static void df_http_health_migration(df_writer_t *w, df_migration_t *m);
@@ -170,9 +203,20 @@ df_http_health_migration(df_writer_t *w, df_migration_t *m)
 static void
 df_http_health_pool(df_writer_t *w, df_pg_stats_t *stats)
 {
-    (void) df_writer_printf(w, ",\"pool\":{\"connections\":%uA,\"busy\":%uA,"
-                            "\"queued\":%uA}",
-                            stats->connections, stats->busy, stats->queued);
+    ngx_uint_t     i;
+    ngx_atomic_t  *counter;
+
+    (void) df_writer_add(w, ",\"pool\":{", sizeof(",\"pool\":{") - 1);
+
+    for (i = 0; i < DF_HTTP_HEALTH_COUNTERS; i++) {
+        counter = (ngx_atomic_t *) ((u_char *) stats
+                                    + df_http_health_counters[i].offset);
+
+        (void) df_writer_printf(w, "%s\"%s\":%uA", i ? "," : "",
+                                df_http_health_counters[i].name, *counter);
+    }
+
+    (void) df_writer_add(w, "}", 1);
 }
 
 

@@ -182,6 +182,7 @@ df_pg_dispatch_send(df_pg_conn_t *conn, df_pg_job_t *job)
 
     } else {
         conn->njobs++;
+        df_pg_count(conn->pool, shared);
     }
 
     if (df_pg_send_job(conn, job) != NGX_OK) {
@@ -225,6 +226,7 @@ df_pg_dispatch_shared(df_pg_pool_t *pool)
         conn = ngx_queue_data(q, df_pg_conn_t, queue);
 
         if (!conn->broken && !conn->stalled && conn->njobs < DF_PG_DEPTH
+            && conn->syncs < DF_PG_SEGMENTS
             && (best == NULL || conn->njobs < best->njobs))
         {
             best = conn;
@@ -261,7 +263,9 @@ df_pg_dispatch_flush(df_pg_pool_t *pool, ngx_queue_t *conns)
             continue;
         }
 
-        df_pg_count(pool, flushes);
+        if (conn->segment) {
+            df_pg_count(pool, flushes);
+        }
 
         if ((conn->segment && df_pg_send_sync(conn, NULL) != NGX_OK)
             || df_pg_conn_flush(conn) != NGX_OK)

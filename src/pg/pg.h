@@ -101,7 +101,8 @@ typedef struct {
     ngx_atomic_t     connect_failures;
     ngx_atomic_t     lost;              /* connections that broke */
     ngx_atomic_t     statements[3];     /* by df_pg_lane_t */
-    ngx_atomic_t     flushes;
+    ngx_atomic_t     shared;            /* reads sent on shared connections */
+    ngx_atomic_t     flushes;           /* of shared connections */
     ngx_atomic_t     errors;
     ngx_atomic_t     resent;            /* after a neighbour's failure */
     ngx_atomic_t     retried;           /* after a lost connection */

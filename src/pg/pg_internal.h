@@ -34,6 +34,11 @@ typedef struct df_pg_shape_s  df_pg_shape_t;
 /* jobs in flight on a connection that reads share */
 #define DF_PG_DEPTH         64
 
+/* segments in flight on a connection that reads share: what comes while it is
+   busy makes one large segment instead of many small ones, which is what a
+   Sync costs least for */
+#define DF_PG_SEGMENTS      1
+
 /* a shared connection that makes no progress for so long gives those who
    wait behind its slow head back to the queue */
 #define DF_PG_STALL         50
@@ -175,6 +180,7 @@ struct df_pg_conn_s {
     df_pg_job_t              *owner;        /* OWN; may hold it */
     df_pg_job_t              *canceller;    /* a cancel may still arrive */
     ngx_uint_t                njobs;        /* SHARED */
+    ngx_uint_t                syncs;        /* that are expected */
     ngx_uint_t                progress;     /* results so far */
     ngx_uint_t                seen;         /* progress at the last tick */
     uint64_t                  last;         /* microseconds, last result */

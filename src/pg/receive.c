@@ -133,9 +133,14 @@ df_pg_receive_result(df_pg_conn_t *conn, df_pg_expect_t *e, PGresult *res)
         }
 
         conn->expect_head++;
+        conn->syncs--;
 
         if (job) {
             df_pg_receive_finish(conn, job);
+        }
+
+        if (!ngx_queue_empty(&conn->pool->reads)) {
+            df_pg_pool_wake(conn->pool);
         }
 
         break;

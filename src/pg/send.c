@@ -263,6 +263,7 @@ ngx_int_t
 df_pg_send_sync(df_pg_conn_t *conn, df_pg_job_t *job)
 {
     conn->segment = 0;
+    conn->syncs++;
 
 #if (LIBPQ_HAS_SEND_PIPELINE_SYNC)
 
