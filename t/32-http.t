@@ -15,7 +15,7 @@ my $t = DataflowTest->new(
         send_timeout 2s;
         gzip_types application/json application/x-ndjson;
 CONF
-    models => <<'CONF')->start;
+    models => my $models = <<'CONF');
         location /api/things {
             dataflow_model things {
                 field name text required;
@@ -51,7 +51,10 @@ CONF
         }
 CONF
 
-my $port = $t->port;
+my $h2 = $t->dir . '/h2.sock';
+
+$t->write_conf(models => "listen unix:$h2 http2;\n" . $models)->start;
+
 
 is($t->post('/api/things', { name => "n$_", n => $_ })->code, 201)
     for 1 .. 3;
@@ -323,6 +326,41 @@ subtest 'other versions' => sub {
 };
 
 
+sub http2 {
+    my (@arguments) = @_;
+
+    open my $p, '-|', 'curl', '-s', '-i', '--http2-prior-knowledge',
+         '--unix-socket', $h2, '-m', 10, @arguments or die $!;
+
+    local $/;
+    return scalar <$p>;
+}
+
+
+subtest 'HTTP/2' => sub {
+    my $url = 'http://a/api/things';
+    my @json = ('-H', 'Content-Type: application/json');
+
+    like(http2("$url/1"), qr/^HTTP\/2 200.*\{"id":1/s, 'a record');
+    like(http2('-I', "$url/1"), qr/^HTTP\/2 200/, 'HEAD');
+
+    open my $fh, '>', $t->dir . '/upload' or die $!;
+    print $fh '{"name":"', 'x' x 90_000, '"}';
+    close $fh;
+
+    for my $length ([], ['-H', 'Content-Length:']) {
+        like(http2($url, @json, @$length,
+                   '--data-binary', '@' . $t->dir . '/upload'),
+             qr/^HTTP\/2 201/, 'a body ' . (@$length ? 'without' : 'with')
+                               . ' a length');
+    }
+
+    like(http2($url, @json, '-d', '{'), qr/^HTTP\/2 400.*invalid_json/s,
+         'a problem');
+    like(http2("$url?limit=1200"), qr/\}\],"next":[^{}]*\}\z/, 'a stream');
+};
+
+
 subtest 'gzip' => sub {
     my %gzip = ('Accept-Encoding' => 'gzip');
 
@@ -341,6 +379,7 @@ subtest 'gzip' => sub {
 
 # rows enough to fill what the system buffers on both sides
 
+$t->dbh->do('DELETE FROM things WHERE length(name) > 1000');
 $t->dbh->do("INSERT INTO things (name, n)"
             . " SELECT repeat('x', 4000), i FROM generate_series(1, 5000) i");
 
