@@ -263,6 +263,11 @@ df_pg_continue(df_pg_job_t *job, const df_pg_statement_t *statements,
     job->timeout = timeout ? timeout : job->pool->database->statement_timeout;
     job->submitted = df_pg_now();
     job->answered = 0;
+    job->aborted = 0;
+    job->again = 0;
+    job->cancelled = 0;
+
+    df_pg_conn_tick(job->conn, job->timeout + DF_PG_GRACE);
 
     if (df_pg_send_job(job->conn, job) != NGX_OK
         || df_pg_conn_flush(job->conn) != NGX_OK)
