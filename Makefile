@@ -49,6 +49,10 @@ QUIET      := $(if $(V),,-s)
 all: $(MODULE)
 
 
+# nginx's makefile has flags of its own: variables given to make stay here
+
+$(MODULE) static: MAKEOVERRIDES =
+
 # configured anew when a file comes or goes, or flags or nginx change
 
 $(OUT)/state $(STATIC)/state: FORCE
@@ -101,9 +105,10 @@ test:
 
 
 # nginx and the module in one binary, without nginx's own memory pools, so
-# that every allocation is watched; its source comes from Debian's package
+# that every allocation is watched; its source comes from Debian's package.
+# nginx itself copies nothing from NULL, which is left unwatched.
 
-SANITIZE   := -fsanitize=address,undefined
+SANITIZE   := -fsanitize=address,undefined -fno-sanitize=nonnull-attribute
 SOURCE     := $(if $(filter /usr/share/nginx/src,$(NGINX_SRC)),$(ROOT)/build/source/nginx,$(abspath $(NGINX_SRC)))
 
 asan:
@@ -116,6 +121,7 @@ asan:
 	    WARN='-std=gnu11 -Wno-error -DNGX_DEBUG_PALLOC=1'
 	@DATAFLOW_NGINX='$(CURDIR)/build/asan/nginx' DATAFLOW_MODULE= \
 	    DATAFLOW_NOBLOCK=0 ASAN_OPTIONS=detect_stack_use_after_return=1 \
+	    LSAN_OPTIONS=print_suppressions=0:suppressions=t/lib/lsan.supp \
 	    UBSAN_OPTIONS=print_stacktrace=1 t/tools/test.pl -j$(JOBS) $(TESTS)
 
 
