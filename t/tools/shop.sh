@@ -22,11 +22,13 @@ fail() {
 }
 
 
-# PostgreSQL refuses to run as root: then all three run as its user
+# PostgreSQL refuses to run as root: then all three run as its user, or as the
+# user who made .run
 
 if [ "$(id -u)" -eq 0 ]; then
-    user=postgres
-    as=(setpriv --reuid=$user --regid=$user --init-groups)
+    user=$(stat -Lc %U .run 2> /dev/null)
+    [[ $user != "" && $user != root && $user != UNKNOWN ]] || user=postgres
+    as=(setpriv --reuid="$user" --regid="$(id -g "$user")" --init-groups)
 else
     user=$(id -un)
     as=()
@@ -45,7 +47,8 @@ make_home() {
         fi
     fi
 
-    home=$(cd .run && pwd -P) || exit 1
+    home=$(cd .run && pwd -P) && "${as[@]}" test -w "$home" \
+        || fail "$user cannot write in .run: whose is it?"
 }
 
 
@@ -169,7 +172,7 @@ CONF
 nginx_start() {
     local globals="pid nginx.pid; error_log error.log notice;"
 
-    [ "$(id -u)" -ne 0 ] || globals+=" user $user;"
+    [ "$(id -u)" -ne 0 ] || globals+=" user $user $(id -gn "$user");"
 
     if (exec 3<> "/dev/tcp/127.0.0.1/$port") 2> /dev/null; then
         fail "Port $port is taken; choose another one: make run PORT=8001"
