@@ -49,6 +49,9 @@ make_home() {
 
     home=$(cd .run && pwd -P) && "${as[@]}" test -w "$home" \
         || fail "$user cannot write in .run: whose is it?"
+
+    # this directory may be closed to that user
+    as=(env -C "$home" "${as[@]}")
 }
 
 
@@ -247,7 +250,7 @@ TEXT
 stop() {
     [ -e .run ] || return 0
 
-    home=$(cd .run && pwd -P) || return
+    make_home
     sock=$(cat "$home/sockets" 2> /dev/null)
 
     nginx_stop
