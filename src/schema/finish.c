@@ -350,13 +350,10 @@ df_schema_finish_field(ngx_conf_t *cf, df_field_t *field)
     field->quoted = df_str_printf(cf->pool, "\"%V\"", &field->name);
     field->member = df_str_printf(cf->pool, "\"%V\":", &field->name);
 
-    if (field->array) {
-        field->selected = df_str_printf(cf->pool, "%V::text[]",
-                                        &field->quoted);
-
-    } else if (field->type->kind == DF_REAL || field->type->kind == DF_DOUBLE)
-    {
-        field->selected = df_str_printf(cf->pool, "%V::text", &field->quoted);
+    if (field->type->kind == DF_REAL || field->type->kind == DF_DOUBLE) {
+        field->selected = df_str_printf(cf->pool, "%V::text%s",
+                                        &field->quoted,
+                                        field->array ? "[]" : "");
 
     } else {
         field->selected = field->quoted;
