@@ -130,6 +130,7 @@ df_pg_dispatch_ahead(df_pg_pool_t *pool)
             return;
         }
 
+        df_pg_pool_unqueue(job);
         df_pg_dispatch_send(conn, job);
     }
 }
@@ -148,6 +149,7 @@ df_pg_dispatch_owns(df_pg_pool_t *pool)
         }
 
         job = ngx_queue_data(ngx_queue_head(&pool->owns), df_pg_job_t, queue);
+        df_pg_pool_unqueue(job);
         df_pg_dispatch_send(conn, job);
     }
 }
@@ -156,7 +158,7 @@ df_pg_dispatch_owns(df_pg_pool_t *pool)
 static void
 df_pg_dispatch_reads(df_pg_pool_t *pool)
 {
-    df_pg_job_t   *job;
+    df_pg_job_t   *job, *merged;
     df_pg_conn_t  *conn;
 
     while (!ngx_queue_empty(&pool->reads)) {
@@ -166,6 +168,15 @@ df_pg_dispatch_reads(df_pg_pool_t *pool)
         }
 
         job = ngx_queue_data(ngx_queue_head(&pool->reads), df_pg_job_t, queue);
+        merged = df_pg_merge(job);
+
+        if (merged) {
+            job = merged;
+
+        } else {
+            df_pg_pool_unqueue(job);
+        }
+
         df_pg_dispatch_send(conn, job);
     }
 }
@@ -174,8 +185,6 @@ df_pg_dispatch_reads(df_pg_pool_t *pool)
 static void
 df_pg_dispatch_send(df_pg_conn_t *conn, df_pg_job_t *job)
 {
-    df_pg_pool_unqueue(job);
-
     if (conn->state == DF_PG_CONN_OWN) {
         conn->owner = job;
         df_pg_conn_tick(conn, job->timeout + DF_PG_GRACE);

@@ -12,8 +12,6 @@
 #include "pg/pg_internal.h"
 
 
-static df_pg_job_t *df_pg_job_create(df_pg_pool_t *pool,
-    const df_pg_spec_t *spec);
 static ngx_int_t df_pg_refuse(df_pg_pool_t *pool, const df_pg_spec_t *spec,
     df_pg_error_t *error);
 static void df_pg_job_latency(df_pg_job_t *job);
@@ -37,6 +35,11 @@ df_pg_submit(df_pg_pool_t *pool, const df_pg_spec_t *spec,
         return NULL;
     }
 
+    if (spec->lane == DF_PG_READ && !spec->statements[0].unprepared) {
+        job->shape = df_pg_shape_get(pool, &spec->statements[0].text);
+    }
+
+    df_pg_count(pool, statements[job->lane]);
     df_pg_pool_queue(pool, job, 0);
 
     return job;
@@ -86,7 +89,7 @@ df_pg_refuse(df_pg_pool_t *pool, const df_pg_spec_t *spec,
 }
 
 
-static df_pg_job_t *
+df_pg_job_t *
 df_pg_job_create(df_pg_pool_t *pool, const df_pg_spec_t *spec)
 {
     ngx_queue_t  *q;
@@ -116,12 +119,6 @@ df_pg_job_create(df_pg_pool_t *pool, const df_pg_spec_t *spec)
     job->timeout = spec->timeout ? spec->timeout
                                  : pool->database->statement_timeout;
     job->submitted = df_pg_now();
-
-    if (spec->lane == DF_PG_READ && !spec->statements[0].unprepared) {
-        job->shape = df_pg_shape_get(pool, &spec->statements[0].text);
-    }
-
-    df_pg_count(pool, statements[job->lane]);
 
     return job;
 }
@@ -158,7 +155,9 @@ df_pg_job_done(df_pg_job_t *job)
     conn = job->conn;
     held = job->hold && conn && !job->orphan;
 
-    df_pg_job_latency(job);
+    if (job->group == NULL) {
+        df_pg_job_latency(job);
+    }
 
     if (job->error.failure != DF_PG_OK) {
         df_pg_count(job->pool, errors);
@@ -234,6 +233,10 @@ df_pg_abandon(df_pg_job_t *job)
     df_pg_count(job->pool, orphaned);
 
     job->statements = NULL;
+
+    if (job->state == DF_PG_JOB_MERGED) {
+        return;
+    }
 
     if (job->conn->state == DF_PG_CONN_OWN && job->conn->owner == job) {
         job->hold = 0;

@@ -13,7 +13,8 @@
 
 static void df_pg_conn_lost_job(df_pg_pool_t *pool, df_pg_job_t *job);
 static void df_pg_conn_cancelled(void *data, const df_pg_error_t *error);
-static void df_pg_conn_cancel_result(void *data, ngx_uint_t i, PGresult *res);
+static void df_pg_conn_cancel_result(void *data, ngx_uint_t i, PGresult *res,
+    ngx_uint_t row, ngx_uint_t n);
 
 
 /*
@@ -129,7 +130,7 @@ df_pg_conn_overdue(df_pg_conn_t *conn)
 
 static const df_pg_statement_t  df_pg_cancel_statement = {
     ngx_string("SELECT pg_cancel_backend($1::int4)"),
-    1, NULL, NULL, 0, 0, 0
+    1, NULL, NULL, NULL, 0, 0, 0
 };
 
 static const df_pg_callbacks_t  df_pg_cancel_callbacks = {
@@ -190,7 +191,8 @@ df_pg_conn_cancel(df_pg_conn_t *conn)
 
 
 static void
-df_pg_conn_cancel_result(void *data, ngx_uint_t i, PGresult *res)
+df_pg_conn_cancel_result(void *data, ngx_uint_t i, PGresult *res,
+    ngx_uint_t row, ngx_uint_t n)
 {
     /* whether it was in time shows on the cancelled connection */
 }
@@ -251,6 +253,7 @@ df_pg_conn_lost(df_pg_conn_t *conn, const char *why)
     }
 
     if (why) {
+        pool->lost = 1;
         df_pg_count(pool, lost);
         ngx_log_error(NGX_LOG_WARN, pool->log, 0,
                       "dataflow: database \"%V\": a connection was lost: %s",
@@ -281,15 +284,16 @@ df_pg_conn_lost(df_pg_conn_t *conn, const char *why)
 
 
 /*
- * A read that has told nothing yet is sent again, once, and so is a write
- * whose backend was terminated before it was complete.  For any other write
- * nobody knows whether it was committed.
+ * A read that has told nothing yet is sent again, and so is a write whose
+ * backend was terminated before it was complete.  For any other write nobody
+ * knows whether it was committed.  An administrator may terminate the next
+ * backend too; what takes its backend down by itself is not tried thrice.
  */
 
 static void
 df_pg_conn_lost_job(df_pg_pool_t *pool, df_pg_job_t *job)
 {
-    ngx_uint_t        safe;
+    ngx_uint_t        safe, tries;
     df_pg_failure_t   failure;
 
     if (job->orphan) {
@@ -304,12 +308,13 @@ df_pg_conn_lost_job(df_pg_pool_t *pool, df_pg_job_t *job)
     }
 
     safe = (job->lane != DF_PG_WRITE || job->aborted);
+    tries = job->aborted ? DF_PG_RETRIES : 1;
     job->aborted = 0;
 
-    if (safe && !job->answered && !job->retried && !job->cancelled
+    if (safe && !job->answered && job->retried < tries && !job->cancelled
         && !job->hold)
     {
-        job->retried = 1;
+        job->retried++;
         df_pg_count(pool, retried);
         df_pg_pool_queue(pool, job, 1);
         return;

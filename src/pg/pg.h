@@ -124,6 +124,18 @@ typedef enum {
 } df_pg_lane_t;
 
 /*
+ * What a SELECT of one row by its key tells of itself, so that equal ones of
+ * a turn can be sent as one: its text ends in "<column> = $1", the only
+ * parameter, and the parameter is the key as PostgreSQL prints it.
+ */
+
+typedef struct {
+    ngx_str_t            column;        /* quoted */
+    Oid                  array;         /* the type of an array of keys */
+    size_t               list;          /* length of the text up to FROM */
+} df_pg_key_t;
+
+/*
  * A statement and its parameters belong to the caller and must stay until the
  * job is done or abandoned.  Text is NUL-terminated; equal texts share a
  * prepared statement, so the types of equal texts are equal too.
@@ -134,6 +146,7 @@ typedef struct {
     ngx_uint_t           nparams;
     const Oid           *types;
     const char *const   *values;        /* text form; NULL is SQL's NULL */
+    const df_pg_key_t   *key;           /* of a READ, or NULL */
     unsigned             text_result:1; /* else results are binary */
     unsigned             unprepared:1;  /* utility statements, one-offs */
     unsigned             sync:1;        /* a Sync follows: what comes behind
@@ -175,17 +188,19 @@ typedef struct df_pg_job_s  df_pg_job_t;
  * the job is gone (unless it holds its connection), after df_pg_abandon()
  * nothing is called any more.  The owner may abandon or submit from inside.
  *
- * result: the result of statement i, PGRES_TUPLES_OK or PGRES_COMMAND_OK; it
- *         is freed when the function returns.  A statement that failed has no
- *         result: done() tells.  With "sync" statements behind the failed one
- *         their results still come.
+ * result: the result of statement i, PGRES_TUPLES_OK or PGRES_COMMAND_OK, of
+ *         which "n" rows from "row" on are the job's; it is freed when the
+ *         function returns.  A statement that failed has no result: done()
+ *         tells.  With "sync" statements behind the failed one their results
+ *         still come.
  * row:    a stream's row, one PGRES_SINGLE_TUPLE; NGX_AGAIN pauses the stream
  *         until df_pg_resume(); the row it returned for is consumed.
  * done:   once; error->failure is DF_PG_OK when all went well.
  */
 
 typedef struct {
-    void       (*result)(void *data, ngx_uint_t i, PGresult *res);
+    void       (*result)(void *data, ngx_uint_t i, PGresult *res,
+                         ngx_uint_t row, ngx_uint_t n);
     ngx_int_t  (*row)(void *data, PGresult *res);
     void       (*done)(void *data, const df_pg_error_t *error);
 } df_pg_callbacks_t;

@@ -11,6 +11,7 @@
  *     dispatch.c  jobs wait by lane and are handed out once a turn
  *     job.c       what the owner of a job may ask for
  *     shape.c     equal statement texts, what is prepared where
+ *     merge.c     equal reads by key as one
  *     send.c      jobs to libpq's pipeline
  *     receive.c   libpq's results to jobs
  */
@@ -29,6 +30,7 @@ DF_HIDDEN_BEGIN
 
 typedef struct df_pg_conn_s   df_pg_conn_t;
 typedef struct df_pg_shape_s  df_pg_shape_t;
+typedef struct df_pg_group_s  df_pg_group_t;
 
 
 /* jobs in flight on a connection that reads share */
@@ -45,6 +47,10 @@ typedef struct df_pg_shape_s  df_pg_shape_t;
 
 /* a shared connection with fewer jobs takes more before another is used */
 #define DF_PG_BATCH         4
+
+/* so often a job is sent again when its backend was terminated or its
+   prepared statement is no good any more */
+#define DF_PG_RETRIES       3
 
 /* past a job's timeout, for the server's own to be the first */
 #define DF_PG_GRACE         1000
@@ -70,6 +76,7 @@ struct df_pg_shape_s {
     ngx_uint_t                serial;   /* a new one for each new text */
     uint32_t                  hash;
     ngx_str_t                 text;     /* malloc()ed */
+    ngx_str_t                 merged;   /* too; of a read by key, if known */
     ngx_uint_t                refs;     /* jobs */
     ngx_uint_t                samples;
     ngx_uint_t                usec;     /* moving average of server time */
@@ -96,6 +103,7 @@ void df_pg_shapes_free(df_pg_pool_t *pool);
 typedef enum {
     DF_PG_JOB_QUEUED = 0,       /* in a queue of the pool */
     DF_PG_JOB_SENT,             /* on a connection, results are expected */
+    DF_PG_JOB_MERGED,           /* as a member of another that is */
     DF_PG_JOB_HELD,             /* on a connection, the owner's turn */
     DF_PG_JOB_FREE
 } df_pg_job_state_t;
@@ -108,6 +116,7 @@ struct df_pg_job_s {
     const df_pg_statement_t  *statements;
     ngx_uint_t                nstatements;
     df_pg_shape_t            *shape;        /* of the first statement */
+    df_pg_group_t            *group;        /* whose reads it merges */
     const df_pg_callbacks_t  *callbacks;
     void                     *data;
 
@@ -125,7 +134,7 @@ struct df_pg_job_s {
     unsigned                  ahead:1;      /* passes a shut pool */
     unsigned                  orphan:1;     /* nobody is told */
     unsigned                  alone:1;      /* shares no Sync */
-    unsigned                  retried:1;
+    unsigned                  retried:2;
     unsigned                  answered:1;   /* a result was delivered */
     unsigned                  aborted:1;    /* by a neighbour's failure */
     unsigned                  prepares:1;   /* the first run on a connection */
@@ -134,10 +143,16 @@ struct df_pg_job_s {
     unsigned                  again:1;      /* re-prepare and send again */
 };
 
+df_pg_job_t *df_pg_job_create(df_pg_pool_t *pool, const df_pg_spec_t *spec);
 void df_pg_job_free(df_pg_job_t *job);
 /* tells the owner and frees the job, or leaves it held */
 void df_pg_job_done(df_pg_job_t *job);
 void df_pg_job_fail(df_pg_job_t *job, df_pg_failure_t failure);
+
+
+/* the head of the queue of reads and those that can be sent with it, as one
+   job that is not queued; NULL when there are none */
+df_pg_job_t *df_pg_merge(df_pg_job_t *first);
 
 
 /* what a connection expects, in order */
@@ -293,8 +308,9 @@ struct df_pg_pool_s {
     ngx_queue_t               free_jobs;
     ngx_queue_t               all;          /* next pool of the worker */
 
-    ngx_uint_t                shut;
-    unsigned                  exiting:1;
+    unsigned                  shut:1;
+    unsigned                  lost:1;       /* a connection broke: is the
+                                               database down? */
 };
 
 /* dispatch.c: a job waits (again), at the end or, sent again, at the front */

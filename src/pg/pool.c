@@ -364,6 +364,7 @@ df_pg_pool_connected(df_pg_conn_t *conn)
     pool = conn->pool;
     pool->connecting = NULL;
     pool->backoff = 0;
+    pool->lost = 0;
 
     /* not all of them at once */
 
@@ -404,6 +405,8 @@ df_pg_pool_connect_failed(df_pg_pool_t *pool, const char *why)
 
     ngx_add_timer(&pool->reconnect, delay);
 
+    pool->lost = 0;
+
     if (pool->nidle + pool->nshared + pool->nown) {
         ngx_log_error(NGX_LOG_WARN, pool->log, 0,
                       "dataflow: database \"%V\": no further connection: %V",
@@ -434,7 +437,8 @@ df_pg_pool_grow(df_pg_pool_t *pool)
         return;
     }
 
-    waits = !ngx_queue_empty(&pool->ahead);
+    waits = !ngx_queue_empty(&pool->ahead)
+            || (pool->lost && n == 0 && !ngx_exiting);
 
     if (!pool->shut) {
         waits |= !ngx_queue_empty(&pool->reads)

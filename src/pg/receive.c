@@ -118,7 +118,8 @@ df_pg_receive_result(df_pg_conn_t *conn, df_pg_expect_t *e, PGresult *res)
         }
 
         job->answered = 1;
-        job->callbacks->result(job->data, e->statement, res);
+        job->callbacks->result(job->data, e->statement, res, 0,
+                               (ngx_uint_t) PQntuples(res));
         break;
 
     case PGRES_SINGLE_TUPLE:
@@ -228,8 +229,8 @@ df_pg_receive_refusal(df_pg_conn_t *conn, df_pg_expect_t *e, PGresult *res)
         return 0;
     }
 
-    if (refused == DF_PG_REFUSED_AGAIN && !job->answered && !job->retried
-        && e->prepared)
+    if (refused == DF_PG_REFUSED_AGAIN && !job->answered
+        && job->retried < DF_PG_RETRIES && e->prepared)
     {
         job->again = 1;
     }
@@ -328,7 +329,7 @@ df_pg_receive_end(df_pg_conn_t *conn)
     since = ngx_max(conn->last, job->sent);
     conn->last = now;
 
-    if (job->shape && !job->prepares && !job->aborted) {
+    if (job->shape && !job->prepares && !job->aborted && !job->group) {
         df_pg_shape_sample(job->shape, (ngx_uint_t) (now - since));
     }
 
@@ -353,7 +354,7 @@ df_pg_receive_finish(df_pg_conn_t *conn, df_pg_job_t *job)
         df_pg_count(conn->pool, resent);
 
     } else if (job->again) {
-        job->retried = 1;
+        job->retried++;
         resend = 1;
         df_pg_count(conn->pool, retried);
     }

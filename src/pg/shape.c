@@ -17,6 +17,7 @@
 
 static df_pg_shape_t *df_pg_shape_take(df_pg_pool_t *pool);
 static void df_pg_shape_unlink(df_pg_pool_t *pool, df_pg_shape_t *shape);
+static void df_pg_shape_clear(df_pg_shape_t *shape);
 
 
 df_pg_shape_t *
@@ -53,6 +54,7 @@ df_pg_shape_get(df_pg_pool_t *pool, const ngx_str_t *text)
 
     shape->text.data = copy;
     shape->text.len = text->len;
+    ngx_str_null(&shape->merged);
     shape->hash = hash;
     shape->serial = ++pool->serials;
     shape->samples = 0;
@@ -119,8 +121,23 @@ df_pg_shape_unlink(df_pg_pool_t *pool, df_pg_shape_t *shape)
 
     *p = shape->next;
 
-    ngx_free(shape->text.data);
-    shape->text.data = NULL;
+    df_pg_shape_clear(shape);
+}
+
+
+static void
+df_pg_shape_clear(df_pg_shape_t *shape)
+{
+    if (shape->merged.data) {
+        ngx_free(shape->merged.data);
+    }
+
+    if (shape->text.data) {
+        ngx_free(shape->text.data);
+    }
+
+    ngx_str_null(&shape->merged);
+    ngx_str_null(&shape->text);
 }
 
 
@@ -169,9 +186,7 @@ df_pg_shapes_free(df_pg_pool_t *pool)
     ngx_uint_t  i;
 
     for (i = 0; i < pool->nshapes; i++) {
-        if (pool->shapes[i].text.data) {
-            ngx_free(pool->shapes[i].text.data);
-        }
+        df_pg_shape_clear(&pool->shapes[i]);
     }
 
     ngx_free(pool->shapes);

@@ -170,11 +170,22 @@ static ngx_int_t
 df_query_compile_get(const df_admitted_t *admitted, df_compile_t *c,
     df_compiled_t *compiled)
 {
-    ngx_int_t  rc;
+    size_t             list;
+    ngx_int_t          rc;
+    df_pg_key_t       *key;
+    const df_field_t  *field;
+
+    field = admitted->request->model->key;
 
     if (df_compile_sql(c, "SELECT ") != NGX_OK
-        || df_compile_columns(c, compiled) != NGX_OK
-        || df_compile_sql(c, " FROM ") != NGX_OK
+        || df_compile_columns(c, compiled) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    list = (size_t) df_writer_length(&c->sql);
+
+    if (df_compile_sql(c, " FROM ") != NGX_OK
         || df_compile_str(c, &admitted->request->model->quoted) != NGX_OK)
     {
         return NGX_ERROR;
@@ -185,7 +196,28 @@ df_query_compile_get(const df_admitted_t *admitted, df_compile_t *c,
         return rc;
     }
 
-    return df_compile_end(c, compiled);
+    rc = df_compile_end(c, compiled);
+
+    if (rc != NGX_OK || admitted->filter != NULL
+        || !(field->type->flags & DF_TYPE_EXACT))
+    {
+        return rc;
+    }
+
+    /* several of these, waiting together, are sent as one */
+
+    key = ngx_palloc(c->pool, sizeof(df_pg_key_t));
+    if (key == NULL) {
+        return NGX_ERROR;
+    }
+
+    key->column = field->quoted;
+    key->array = field->type->array_oid;
+    key->list = list;
+
+    compiled->statements[0].key = key;
+
+    return NGX_OK;
 }
 
 

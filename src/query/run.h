@@ -49,7 +49,8 @@ extern const df_pg_callbacks_t  df_query_stream_callbacks;
 void df_query_run_end(df_query_state_t *state);
 
 /* the result of a statement; "broken" is set when it cannot be taken */
-void df_query_result(void *data, ngx_uint_t i, PGresult *res);
+void df_query_result(void *data, ngx_uint_t i, PGresult *res, ngx_uint_t row,
+    ngx_uint_t n);
 /* all results are there: the answer, or why there is none */
 void df_query_result_finish(df_query_state_t *state);
 

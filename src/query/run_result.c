@@ -27,9 +27,9 @@ static ngx_int_t df_query_result_list(df_query_state_t *state,
 static ngx_int_t df_query_result_rows(df_query_state_t *state,
     const PGresult *res);
 static ngx_int_t df_query_result_record(df_query_state_t *state,
-    const PGresult *res);
+    const PGresult *res, ngx_uint_t row, ngx_uint_t n);
 static ngx_int_t df_query_result_identity(df_query_state_t *state,
-    const PGresult *res);
+    const PGresult *res, ngx_uint_t row);
 static ngx_int_t df_query_result_count(df_query_state_t *state,
     const PGresult *res);
 static ngx_int_t df_query_result_estimate(df_query_state_t *state,
@@ -44,29 +44,30 @@ static void df_query_result_untouched(df_query_state_t *state);
 /* a read may be sent again: a result replaces what came before */
 
 void
-df_query_result(void *data, ngx_uint_t i, PGresult *res)
+df_query_result(void *data, ngx_uint_t i, PGresult *res, ngx_uint_t row,
+    ngx_uint_t n)
 {
     df_query_state_t  *state = data;
 
-    ngx_int_t       rc, n;
+    ngx_int_t       rc, index;
     df_compiled_t  *compiled;
 
     rc = NGX_OK;
-    n = i;
+    index = i;
     compiled = &state->compiled;
 
     if (i == compiled->rows) {
         rc = (state->run->admitted->request->op == DF_LIST)
              ? df_query_result_list(state, res)
-             : df_query_result_record(state, res);
+             : df_query_result_record(state, res, row, n);
 
-    } else if (n == compiled->count) {
+    } else if (index == compiled->count) {
         rc = df_query_result_count(state, res);
 
-    } else if (n == compiled->estimate) {
+    } else if (index == compiled->estimate) {
         rc = df_query_result_estimate(state, res);
 
-    } else if (n == compiled->check) {
+    } else if (index == compiled->check) {
         rc = df_query_result_check(state, res);
     }
 
@@ -170,7 +171,8 @@ df_query_result_rows(df_query_state_t *state, const PGresult *res)
 
 
 static ngx_int_t
-df_query_result_record(df_query_state_t *state, const PGresult *res)
+df_query_result_record(df_query_state_t *state, const PGresult *res,
+    ngx_uint_t row, ngx_uint_t n)
 {
     size_t          bound;
     df_run_t       *run;
@@ -182,7 +184,7 @@ df_query_result_record(df_query_state_t *state, const PGresult *res)
     compiled = &state->compiled;
     w = &state->out;
 
-    run->rows = PQntuples(res);
+    run->rows = n;
 
     if (run->rows == 0) {
         return NGX_OK;
@@ -193,7 +195,7 @@ df_query_result_record(df_query_state_t *state, const PGresult *res)
         return rc;
     }
 
-    if (df_query_result_identity(state, res) != NGX_OK) {
+    if (df_query_result_identity(state, res, row) != NGX_OK) {
         return NGX_ERROR;
     }
 
@@ -201,7 +203,7 @@ df_query_result_record(df_query_state_t *state, const PGresult *res)
         return NGX_OK;
     }
 
-    bound = df_query_encode_bound(compiled, DF_FORMAT_JSON, res, 0);
+    bound = df_query_encode_bound(compiled, DF_FORMAT_JSON, res, row);
 
     if (df_writer_init_chained(w, run->pool, bound) != NGX_OK
         || df_writer_reserve(w, bound) != NGX_OK)
@@ -209,7 +211,7 @@ df_query_result_record(df_query_state_t *state, const PGresult *res)
         return NGX_ERROR;
     }
 
-    w->pos = df_query_encode_row(w->pos, compiled, DF_FORMAT_JSON, res, 0);
+    w->pos = df_query_encode_row(w->pos, compiled, DF_FORMAT_JSON, res, row);
 
     return NGX_OK;
 }
@@ -218,7 +220,8 @@ df_query_result_record(df_query_state_t *state, const PGresult *res)
 /* the version and, where it was not known before, the key */
 
 static ngx_int_t
-df_query_result_identity(df_query_state_t *state, const PGresult *res)
+df_query_result_identity(df_query_state_t *state, const PGresult *res,
+    ngx_uint_t row)
 {
     u_char            *p;
     uint32_t           xid;
@@ -231,7 +234,7 @@ df_query_result_identity(df_query_state_t *state, const PGresult *res)
     compiled = &state->compiled;
 
     if (compiled->version != -1) {
-        value = df_pg_value(res, 0, compiled->version);
+        value = df_pg_value(res, row, compiled->version);
 
         if (value.len != sizeof(uint32_t)) {
             return NGX_ERROR;
@@ -243,7 +246,7 @@ df_query_result_identity(df_query_state_t *state, const PGresult *res)
 
     if (compiled->key != -1) {
         key = compiled->columns[compiled->key];
-        value = df_pg_value(res, 0, compiled->key);
+        value = df_pg_value(res, row, compiled->key);
 
         p = ngx_pnalloc(run->pool,
                         df_schema_text_bound(key, value.data, value.len));

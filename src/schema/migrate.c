@@ -48,7 +48,8 @@ static void df_schema_migrate_committed(df_migrator_t *m,
 
 static void df_schema_migrate_push(df_migrator_t *m, const char *sql);
 static void df_schema_migrate_send(df_migrator_t *m, df_migrate_next_pt next);
-static void df_schema_migrate_result(void *data, ngx_uint_t i, PGresult *res);
+static void df_schema_migrate_result(void *data, ngx_uint_t i, PGresult *res,
+    ngx_uint_t row, ngx_uint_t n);
 static void df_schema_migrate_done(void *data, const df_pg_error_t *error);
 static void df_schema_migrate_fail(df_migrator_t *m,
     const df_pg_error_t *error);
@@ -440,7 +441,8 @@ df_schema_migrate_send(df_migrator_t *m, df_migrate_next_pt next)
 
 
 static void
-df_schema_migrate_result(void *data, ngx_uint_t i, PGresult *res)
+df_schema_migrate_result(void *data, ngx_uint_t i, PGresult *res,
+    ngx_uint_t row, ngx_uint_t n)
 {
     df_migrator_t *m = data;
 

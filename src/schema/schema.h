@@ -59,6 +59,8 @@ typedef enum {
 #define DF_TYPE_QUOTED    0x10  /* its JSON is a string */
 #define DF_TYPE_ESCAPED   0x20  /* and its text may need escapes */
 #define DF_TYPE_EQUAL     0x40  /* eq, in */
+#define DF_TYPE_EXACT     0x80  /* parse() gives what PostgreSQL prints, so
+                                   that equal values are equal texts */
 
 /*
  * A value on its way into PostgreSQL, as a text parameter; NUL-terminated.

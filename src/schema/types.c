@@ -25,20 +25,20 @@ static const df_type_t  df_schema_types[DF_KINDS] = {
 
     { ngx_string("smallint"), ngx_string("smallint"),
       ngx_string("a whole number from -32768 to 32767"),
-      DF_SMALLINT, 21, 1005, DF_SCHEMA_NUMBER,
+      DF_SMALLINT, 21, 1005, DF_SCHEMA_NUMBER|DF_TYPE_EXACT,
       df_schema_integer_parse, df_schema_integer_compare,
       df_schema_short_bound, df_schema_integer_encode },
 
     { ngx_string("integer"), ngx_string("integer"),
       ngx_string("a whole number from -2147483648 to 2147483647"),
-      DF_INTEGER, 23, 1007, DF_SCHEMA_NUMBER,
+      DF_INTEGER, 23, 1007, DF_SCHEMA_NUMBER|DF_TYPE_EXACT,
       df_schema_integer_parse, df_schema_integer_compare,
       df_schema_short_bound, df_schema_integer_encode },
 
     { ngx_string("bigint"), ngx_string("bigint"),
       ngx_string("a whole number from -9223372036854775808 to "
                  "9223372036854775807"),
-      DF_BIGINT, 20, 1016, DF_SCHEMA_NUMBER,
+      DF_BIGINT, 20, 1016, DF_SCHEMA_NUMBER|DF_TYPE_EXACT,
       df_schema_integer_parse, df_schema_integer_compare,
       df_schema_short_bound, df_schema_integer_encode },
 
@@ -68,19 +68,19 @@ static const df_type_t  df_schema_types[DF_KINDS] = {
 
     { ngx_string("text"), ngx_string("text"),
       ngx_string("a string"),
-      DF_TEXT, 25, 1009, DF_SCHEMA_TEXT,
+      DF_TEXT, 25, 1009, DF_SCHEMA_TEXT|DF_TYPE_EXACT,
       df_schema_string_parse, df_schema_string_compare,
       df_schema_string_bound, df_schema_string_encode },
 
     { ngx_string("varchar"), ngx_string("varchar"),
       ngx_string("a string"),
-      DF_VARCHAR, 1043, 1015, DF_SCHEMA_TEXT,
+      DF_VARCHAR, 1043, 1015, DF_SCHEMA_TEXT|DF_TYPE_EXACT,
       df_schema_string_parse, df_schema_string_compare,
       df_schema_string_bound, df_schema_string_encode },
 
     { ngx_string("uuid"), ngx_string("uuid"),
       ngx_string("a UUID such as 0189d9c4-5a7e-7b1e-9f4c-3d2a1b0c9e8f"),
-      DF_UUID, 2950, 2951, DF_SCHEMA_PLAIN,
+      DF_UUID, 2950, 2951, DF_SCHEMA_PLAIN|DF_TYPE_EXACT,
       df_schema_uuid_parse, df_schema_string_compare,
       df_schema_short_bound, df_schema_uuid_encode },
 
