@@ -27,14 +27,19 @@ VERSION    := $(shell sed -n 's/^.define NGINX_VERSION *"\(.*\)"/\1/p' \
 
 ROOT       := $(shell t/tools/root.sh)
 
+STATIC     := build/nginx-$(VERSION)-static
+
 ifneq ($(wildcard $(NGINX_SRC)/conf_flags),)
 OUT        := build
+TESTED      = $(MODULE)
+TEST_ENV    = DATAFLOW_MODULE='$(CURDIR)/$(MODULE)'
 else
 OUT        := build/nginx-$(VERSION)
+TESTED     := static
+TEST_ENV    = DATAFLOW_NGINX='$(CURDIR)/$(STATIC)/nginx' DATAFLOW_MODULE=
 endif
 
 MODULE     := $(OUT)/ngx_dataflow_module.so
-STATIC     := build/nginx-$(VERSION)-static
 
 OPTIONS    := --with-compat --with-debug --with-threads \
               --with-http_ssl_module --with-http_v2_module
@@ -100,8 +105,8 @@ stop:
 
 test:
 	@t/tools/packages.sh build run test
-	@$(MAKE) --no-print-directory $(MODULE) build/noblock.so
-	@DATAFLOW_MODULE='$(CURDIR)/$(MODULE)' t/tools/test.pl -j$(JOBS) $(TESTS)
+	@$(MAKE) --no-print-directory $(TESTED) build/noblock.so
+	@$(TEST_ENV) t/tools/test.pl -j$(JOBS) $(TESTS)
 
 
 # nginx and the module in one binary, without nginx's own memory pools, so
@@ -133,8 +138,8 @@ build/noblock.so: t/lib/noblock.c
 
 bench:
 	@t/tools/packages.sh build run test bench
-	@$(MAKE) --no-print-directory $(MODULE)
-	@DATAFLOW_MODULE='$(CURDIR)/$(MODULE)' t/bench/run.pl
+	@$(MAKE) --no-print-directory $(TESTED)
+	@$(TEST_ENV) t/bench/run.pl
 
 
 # without nginx: each t/fuzz/fuzz_NAME.c with what it needs of the parsers
