@@ -259,6 +259,7 @@ ngx_int_t df_pg_send_job(df_pg_conn_t *conn, df_pg_job_t *job);
 ngx_int_t df_pg_send_sync(df_pg_conn_t *conn, df_pg_job_t *job);
 ngx_int_t df_pg_send_utility(df_pg_conn_t *conn, const char *sql);
 void df_pg_send_forget(df_pg_conn_t *conn, const df_pg_expect_t *expect);
+void df_pg_send_stale(df_pg_conn_t *conn, const df_pg_expect_t *expect);
 
 /* receive.c: takes what has arrived; the connection may be gone after it */
 void df_pg_receive(df_pg_conn_t *conn);

@@ -17,7 +17,8 @@
 
 typedef enum {
     DF_PG_REFUSED = 0,
-    DF_PG_REFUSED_AGAIN,        /* the prepared statement is the reason */
+    DF_PG_REFUSED_STALE,        /* the table has changed since */
+    DF_PG_REFUSED_AGAIN,        /* the prepared statement is not there */
     DF_PG_REFUSED_ENDED,        /* the connection ends, nothing was done */
     DF_PG_REFUSED_LOST          /* the connection ends */
 } df_pg_refused_t;
@@ -29,7 +30,7 @@ typedef struct {
 } df_pg_refusal_t;
 
 static const df_pg_refusal_t  df_pg_refusals[] = {
-    { "0A000", 5, DF_PG_REFUSED_AGAIN },    /* cached plan must not change
+    { "0A000", 5, DF_PG_REFUSED_STALE },    /* cached plan must not change
                                                result type */
     { "26000", 5, DF_PG_REFUSED_AGAIN },    /* no such prepared statement */
     { "42P05", 5, DF_PG_REFUSED_AGAIN },    /* there is one of that name */
@@ -117,7 +118,9 @@ df_pg_receive_result(df_pg_conn_t *conn, df_pg_expect_t *e, PGresult *res)
             break;
         }
 
-        job->answered = 1;
+        /* a BEGIN says nothing that could not be said again */
+
+        job->answered |= !job->statements[e->statement].unprepared;
         job->callbacks->result(job->data, e->statement, res, 0,
                                (ngx_uint_t) PQntuples(res));
         break;
@@ -213,7 +216,12 @@ df_pg_receive_refusal(df_pg_conn_t *conn, df_pg_expect_t *e, PGresult *res)
         return 0;
     }
 
-    if (e->kind == DF_PG_EXPECT_PREPARE || refused == DF_PG_REFUSED_AGAIN) {
+    if (refused == DF_PG_REFUSED_STALE && e->kind == DF_PG_EXPECT_EXECUTE) {
+        df_pg_send_stale(conn, e);
+
+    } else if (e->kind == DF_PG_EXPECT_PREPARE
+               || refused == DF_PG_REFUSED_AGAIN)
+    {
         df_pg_send_forget(conn, e);
     }
 
@@ -229,8 +237,8 @@ df_pg_receive_refusal(df_pg_conn_t *conn, df_pg_expect_t *e, PGresult *res)
         return 0;
     }
 
-    if (refused == DF_PG_REFUSED_AGAIN && !job->answered
-        && job->retried < DF_PG_RETRIES && e->prepared)
+    if ((refused == DF_PG_REFUSED_STALE || refused == DF_PG_REFUSED_AGAIN)
+        && e->prepared && !job->answered && job->retried < DF_PG_RETRIES)
     {
         job->again = 1;
     }

@@ -246,6 +246,28 @@ df_pg_send_forget(df_pg_conn_t *conn, const df_pg_expect_t *expect)
 }
 
 
+/* what was prepared before the table changed is no good on any connection */
+
+void
+df_pg_send_stale(df_pg_conn_t *conn, const df_pg_expect_t *expect)
+{
+    df_pg_shape_t     *shape;
+    df_pg_prepared_t  *prepared;
+
+    prepared = expect->prepared;
+
+    if (prepared == NULL || prepared->name != expect->name) {
+        return;
+    }
+
+    shape = &conn->pool->shapes[prepared - conn->prepared];
+
+    if (prepared->serial == shape->serial) {
+        shape->serial = ++conn->pool->serials;
+    }
+}
+
+
 ngx_int_t
 df_pg_send_utility(df_pg_conn_t *conn, const char *sql)
 {
