@@ -22,6 +22,9 @@
  */
 
 #define DF_TIME_FIRST_YEAR  4800
+
+/* yyyy-mm-dd */
+#define DF_TIME_YMD_LEN      10
 #define DF_TIME_EPOCH       2483589         /* 2000-01-01 */
 #define DF_TIME_CYCLE_DAYS  146097          /* of 400 years */
 
@@ -471,11 +474,16 @@ df_time_format_time(u_char *p, int64_t usec)
 }
 
 
+/* timestamps of one answer are mostly of the same day: the last one is kept */
+
 u_char *
 df_time_format_timestamp(u_char *p, int64_t usec, ngx_uint_t zone)
 {
     int64_t         days;
     df_time_date_t  date;
+
+    static int64_t  last_days = INT64_MAX;
+    static u_char   last_ymd[DF_TIME_YMD_LEN];
 
     if (usec == DF_TIME_INFINITY || usec == DF_TIME_NEG_INFINITY) {
         return df_time_format_infinity(p, usec);
@@ -489,9 +497,20 @@ df_time_format_timestamp(u_char *p, int64_t usec, ngx_uint_t zone)
         days--;
     }
 
-    df_time_date(days, &date);
+    if (days == last_days) {
+        date.year = 1;
+        p = ngx_cpymem(p, last_ymd, DF_TIME_YMD_LEN);
 
-    p = df_time_format_ymd(p, &date);
+    } else {
+        df_time_date(days, &date);
+        p = df_time_format_ymd(p, &date);
+
+        if (date.year > 0 && date.year < 10000) {
+            last_days = days;
+            ngx_memcpy(last_ymd, p - DF_TIME_YMD_LEN, DF_TIME_YMD_LEN);
+        }
+    }
+
     *p++ = 'T';
     p = df_time_format_time(p, usec);
 

@@ -45,7 +45,14 @@ df_query_encode_bound(const df_compiled_t *compiled, df_format_t format,
 
         n += 1 + field->member.len + 4;
 
-        if (!df_pg_is_null(res, row, i)) {
+        if ((field->type->flags & DF_TYPE_SHORT) && !field->array) {
+            n += 2 + DF_SCHEMA_SHORT_LEN;
+            continue;
+        }
+
+        value.len = (size_t) PQgetlength(res, (int) row, (int) i);
+
+        if (value.len) {
             value = df_pg_value(res, row, i);
             n += df_schema_json_bound(field, value.data, value.len);
         }
@@ -92,12 +99,13 @@ df_query_encode_json(u_char *p, const df_compiled_t *compiled,
 
         p = ngx_cpymem(p, field->member.data, field->member.len);
 
-        if (df_pg_is_null(res, row, i)) {
+        value = df_pg_value(res, row, i);
+
+        if (value.len == 0 && df_pg_is_null(res, row, i)) {
             p = ngx_cpymem(p, "null", 4);
             continue;
         }
 
-        value = df_pg_value(res, row, i);
         p = df_schema_json(field, p, value.data, value.len);
     }
 

@@ -62,6 +62,10 @@ typedef enum {
 #define DF_TYPE_EXACT     0x80  /* parse() gives what PostgreSQL prints, so
                                    that equal values are equal texts */
 
+#define DF_TYPE_SHORT     0x100 /* its text has at most DF_SCHEMA_SHORT_LEN
+                                   bytes */
+#define DF_SCHEMA_SHORT_LEN  64
+
 /*
  * A value on its way into PostgreSQL, as a text parameter; NUL-terminated.
  * data is NULL for SQL's NULL.

@@ -78,7 +78,6 @@ DF_SCHEMA_COMPARE(interval);
 DF_SCHEMA_ENCODE(interval);
 
 /* of every type whose text is short */
-#define DF_SCHEMA_SHORT_LEN  64
 DF_SCHEMA_BOUND(short);
 
 

@@ -25,20 +25,20 @@ static const df_type_t  df_schema_types[DF_KINDS] = {
 
     { ngx_string("smallint"), ngx_string("smallint"),
       ngx_string("a whole number from -32768 to 32767"),
-      DF_SMALLINT, 21, 1005, DF_SCHEMA_NUMBER|DF_TYPE_EXACT,
+      DF_SMALLINT, 21, 1005, DF_SCHEMA_NUMBER|DF_TYPE_EXACT|DF_TYPE_SHORT,
       df_schema_integer_parse, df_schema_integer_compare,
       df_schema_short_bound, df_schema_integer_encode },
 
     { ngx_string("integer"), ngx_string("integer"),
       ngx_string("a whole number from -2147483648 to 2147483647"),
-      DF_INTEGER, 23, 1007, DF_SCHEMA_NUMBER|DF_TYPE_EXACT,
+      DF_INTEGER, 23, 1007, DF_SCHEMA_NUMBER|DF_TYPE_EXACT|DF_TYPE_SHORT,
       df_schema_integer_parse, df_schema_integer_compare,
       df_schema_short_bound, df_schema_integer_encode },
 
     { ngx_string("bigint"), ngx_string("bigint"),
       ngx_string("a whole number from -9223372036854775808 to "
                  "9223372036854775807"),
-      DF_BIGINT, 20, 1016, DF_SCHEMA_NUMBER|DF_TYPE_EXACT,
+      DF_BIGINT, 20, 1016, DF_SCHEMA_NUMBER|DF_TYPE_EXACT|DF_TYPE_SHORT,
       df_schema_integer_parse, df_schema_integer_compare,
       df_schema_short_bound, df_schema_integer_encode },
 
@@ -50,19 +50,19 @@ static const df_type_t  df_schema_types[DF_KINDS] = {
 
     { ngx_string("real"), ngx_string("real"),
       ngx_string("a number within the range of real"),
-      DF_REAL, 700, 1021, DF_SCHEMA_NUMBER,
+      DF_REAL, 700, 1021, DF_SCHEMA_NUMBER|DF_TYPE_SHORT,
       df_schema_float_parse, df_schema_numeric_compare,
       df_schema_short_bound, df_schema_float_encode },
 
     { ngx_string("double"), ngx_string("double precision"),
       ngx_string("a number within the range of double"),
-      DF_DOUBLE, 701, 1022, DF_SCHEMA_NUMBER,
+      DF_DOUBLE, 701, 1022, DF_SCHEMA_NUMBER|DF_TYPE_SHORT,
       df_schema_float_parse, df_schema_numeric_compare,
       df_schema_short_bound, df_schema_float_encode },
 
     { ngx_string("boolean"), ngx_string("boolean"),
       ngx_string("true or false"),
-      DF_BOOLEAN, 16, 1000, DF_TYPE_ORDERED|DF_TYPE_EQUAL,
+      DF_BOOLEAN, 16, 1000, DF_TYPE_ORDERED|DF_TYPE_EQUAL|DF_TYPE_SHORT,
       df_schema_boolean_parse, df_schema_string_compare,
       df_schema_short_bound, df_schema_boolean_encode },
 
@@ -80,39 +80,39 @@ static const df_type_t  df_schema_types[DF_KINDS] = {
 
     { ngx_string("uuid"), ngx_string("uuid"),
       ngx_string("a UUID such as 0189d9c4-5a7e-7b1e-9f4c-3d2a1b0c9e8f"),
-      DF_UUID, 2950, 2951, DF_SCHEMA_PLAIN|DF_TYPE_EXACT,
+      DF_UUID, 2950, 2951, DF_SCHEMA_PLAIN|DF_TYPE_EXACT|DF_TYPE_SHORT,
       df_schema_uuid_parse, df_schema_string_compare,
       df_schema_short_bound, df_schema_uuid_encode },
 
     { ngx_string("date"), ngx_string("date"),
       ngx_string("a date such as 2026-01-31"),
-      DF_DATE, 1082, 1182, DF_SCHEMA_TIME,
+      DF_DATE, 1082, 1182, DF_SCHEMA_TIME|DF_TYPE_SHORT,
       df_schema_time_parse, df_schema_time_compare,
       df_schema_short_bound, df_schema_date_encode },
 
     { ngx_string("time"), ngx_string("time"),
       ngx_string("a time of day such as 13:30:00"),
-      DF_TIME, 1083, 1183, DF_SCHEMA_TIME,
+      DF_TIME, 1083, 1183, DF_SCHEMA_TIME|DF_TYPE_SHORT,
       df_schema_time_parse, df_schema_time_compare,
       df_schema_short_bound, df_schema_time_encode },
 
     { ngx_string("timestamp"), ngx_string("timestamp"),
       ngx_string("a timestamp without an offset such as "
                  "2026-01-31T13:30:00"),
-      DF_TIMESTAMP, 1114, 1115, DF_SCHEMA_TIME,
+      DF_TIMESTAMP, 1114, 1115, DF_SCHEMA_TIME|DF_TYPE_SHORT,
       df_schema_time_parse, df_schema_time_compare,
       df_schema_short_bound, df_schema_timestamp_encode },
 
     { ngx_string("timestamptz"), ngx_string("timestamptz"),
       ngx_string("a timestamp with an offset such as "
                  "2026-01-31T13:30:00Z or 2026-01-31T13:30:00+01:00"),
-      DF_TIMESTAMPTZ, 1184, 1185, DF_SCHEMA_TIME,
+      DF_TIMESTAMPTZ, 1184, 1185, DF_SCHEMA_TIME|DF_TYPE_SHORT,
       df_schema_time_parse, df_schema_time_compare,
       df_schema_short_bound, df_schema_timestamptz_encode },
 
     { ngx_string("interval"), ngx_string("interval"),
       ngx_string("a duration such as P1DT12H30M or 1 day 12:30:00"),
-      DF_INTERVAL, 1186, 1187, DF_SCHEMA_PLAIN,
+      DF_INTERVAL, 1186, 1187, DF_SCHEMA_PLAIN|DF_TYPE_SHORT,
       df_schema_interval_parse, df_schema_interval_compare,
       df_schema_short_bound, df_schema_interval_encode },
 
@@ -130,7 +130,7 @@ static const df_type_t  df_schema_types[DF_KINDS] = {
 
     { ngx_string("inet"), ngx_string("inet"),
       ngx_string("an IP address such as 192.0.2.1 or 2001:db8::/32"),
-      DF_INET, 869, 1041, DF_SCHEMA_PLAIN,
+      DF_INET, 869, 1041, DF_SCHEMA_PLAIN|DF_TYPE_SHORT,
       df_schema_inet_parse, df_schema_inet_compare,
       df_schema_short_bound, df_schema_inet_encode },
 };
