@@ -24,8 +24,6 @@ static ngx_int_t df_query_between_compile(df_compile_t *c,
     const df_predicate_t *p);
 static ngx_int_t df_query_like_compile(df_compile_t *c,
     const df_predicate_t *p);
-static ngx_int_t df_query_has_compile(df_compile_t *c,
-    const df_predicate_t *p);
 static ngx_int_t df_query_isnull_compile(df_compile_t *c,
     const df_predicate_t *p);
 static ngx_int_t df_query_search_compile(df_compile_t *c,
@@ -55,7 +53,8 @@ static ngx_int_t df_query_search_compile(df_compile_t *c,
  *
  * Arrays: has: one element equals the operand; has_any and overlap: one of the
  * elements equals one of the operands (none: false); has_all and contains:
- * each operand equals an element (none: true).  No operand is null.
+ * each operand equals an element (none: true).  No operand is null, and an
+ * element that is null equals none.
  *
  * A json field as a whole: contains: jsonb @>; has: a key of an object, or a
  * string in an array, or the string itself (jsonb ?); has_any, has_all: ?|
@@ -171,7 +170,7 @@ static const df_operator_t  df_query_operators[] = {
 
     { .name = ngx_string("has"), .operand = DF_OPERAND_ELEMENT,
       .on = DF_ON_ARRAY,
-      .compile = df_query_has_compile },
+      .compile = df_query_compare_compile, .sql = " @> " },
 
     { .name = ngx_string("has"), .operand = DF_OPERAND_ELEMENT,
       .on = DF_ON_JSON|DF_ON_PATH,
@@ -496,20 +495,6 @@ df_query_like_compile(df_compile_t *c, const df_predicate_t *p)
     }
 
     return df_compile_param(c, df_query_operand_oid(p), &pattern);
-}
-
-
-static ngx_int_t
-df_query_has_compile(df_compile_t *c, const df_predicate_t *p)
-{
-    if (df_query_operand_compile(c, p) != NGX_OK
-        || df_compile_sql(c, " = ANY(") != NGX_OK
-        || df_compile_ident(c, p->field) != NGX_OK)
-    {
-        return NGX_ERROR;
-    }
-
-    return df_writer_add(&c->sql, ")", 1);
 }
 
 

@@ -47,7 +47,7 @@ df_query_refuse(df_problem_t *problem, df_problem_code_t code,
 
     pointer = df_query_place_pointer(problem->pool, place);
 
-    if (root->parameter.len == 0) {
+    if (root->parameter.data == NULL) {
         (void) df_problem_set(problem, code, "%V%s%V", &pointer,
                               pointer.len ? ": " : "", &text);
 

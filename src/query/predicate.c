@@ -149,7 +149,7 @@ df_query_operand_oid(const df_predicate_t *p)
 
     if (p->op->operand == DF_OPERAND_LIST
         || p->op->operand == DF_OPERAND_ELEMENTS
-        || (p->op->operand == DF_OPERAND_ONE && p->field->array))
+        || p->field->array)
     {
         return type->array_oid;
     }
@@ -158,14 +158,17 @@ df_query_operand_oid(const df_predicate_t *p)
 }
 
 
-/* a list is one parameter, so that its length is not in the text */
+/* a list is one parameter, so that its length is not in the text; an array
+   has an element when it holds the array of it, which knows no unknown */
 
 ngx_int_t
 df_query_operand_compile(df_compile_t *c, const df_predicate_t *p)
 {
     df_value_t  list;
 
-    if (p->op->operand != DF_OPERAND_ELEMENTS) {
+    if (p->op->operand != DF_OPERAND_ELEMENTS
+        && (p->op->operand != DF_OPERAND_ELEMENT || !p->field->array))
+    {
         return df_compile_param(c, df_query_operand_oid(p), p->operands);
     }
 
