@@ -11,6 +11,11 @@
 #include <openssl/evp.h>
 
 
+#define DF_TOKEN_KEY_LEN  64
+
+
+static ngx_int_t df_token_key(EVP_MAC_CTX *ctx, const u_char *key,
+    size_t len);
 static EVP_MAC_CTX *df_token_context(void);
 static ngx_int_t df_token_update(EVP_MAC_CTX *ctx, const ngx_str_t *piece);
 
@@ -26,7 +31,7 @@ df_token_mac(const u_char *key, size_t key_len, const ngx_str_t *pieces,
 
     ctx = df_token_context();
 
-    if (ctx == NULL || EVP_MAC_init(ctx, key, key_len, NULL) != 1) {
+    if (ctx == NULL || df_token_key(ctx, key, key_len) != NGX_OK) {
         return NGX_ERROR;
     }
 
@@ -41,6 +46,33 @@ df_token_mac(const u_char *key, size_t key_len, const ngx_str_t *pieces,
     }
 
     ngx_memcpy(mac, digest, DF_TOKEN_MAC_LEN);
+
+    return NGX_OK;
+}
+
+
+/* half of a short HMAC is its key: the last one stays in the context */
+
+static ngx_int_t
+df_token_key(EVP_MAC_CTX *ctx, const u_char *key, size_t len)
+{
+    static size_t  last_len;
+    static u_char  last[DF_TOKEN_KEY_LEN];
+
+    if (len && len == last_len && ngx_memcmp(key, last, len) == 0) {
+        return EVP_MAC_init(ctx, NULL, 0, NULL) == 1 ? NGX_OK : NGX_ERROR;
+    }
+
+    if (EVP_MAC_init(ctx, key, len, NULL) != 1) {
+        return NGX_ERROR;
+    }
+
+    last_len = 0;
+
+    if (len <= DF_TOKEN_KEY_LEN) {
+        ngx_memcpy(last, key, len);
+        last_len = len;
+    }
 
     return NGX_OK;
 }
