@@ -37,7 +37,7 @@ df_pg_pool_queue(df_pg_pool_t *pool, df_pg_job_t *job, ngx_uint_t front)
         list = &pool->ahead;
 
     } else if (job->lane == DF_PG_READ && !job->hold
-               && df_pg_shape_shares(job->shape))
+               && !(job->shape && job->shape->slow))
     {
         list = &pool->reads;
 
@@ -155,6 +155,9 @@ df_pg_dispatch_owns(df_pg_pool_t *pool)
 }
 
 
+/* a shape is tried on connections of its own, if one is free, before it may
+   be in the way of others */
+
 static void
 df_pg_dispatch_reads(df_pg_pool_t *pool)
 {
@@ -162,13 +165,22 @@ df_pg_dispatch_reads(df_pg_pool_t *pool)
     df_pg_conn_t  *conn;
 
     while (!ngx_queue_empty(&pool->reads)) {
-        conn = df_pg_dispatch_shared(pool);
+        job = ngx_queue_data(ngx_queue_head(&pool->reads), df_pg_job_t, queue);
+        conn = NULL;
+
+        if (!df_pg_shape_trusted(job->shape)) {
+            conn = df_pg_dispatch_own(pool);
+        }
+
+        if (conn == NULL) {
+            conn = df_pg_dispatch_shared(pool);
+        }
+
         if (conn == NULL) {
             return;
         }
 
-        job = ngx_queue_data(ngx_queue_head(&pool->reads), df_pg_job_t, queue);
-        merged = df_pg_merge(job);
+        merged = (conn->state == DF_PG_CONN_SHARED) ? df_pg_merge(job) : NULL;
 
         if (merged) {
             job = merged;

@@ -94,7 +94,7 @@ typedef struct {
 df_pg_shape_t *df_pg_shape_get(df_pg_pool_t *pool, const ngx_str_t *text);
 void df_pg_shape_put(df_pg_shape_t *shape);
 void df_pg_shape_sample(df_pg_shape_t *shape, ngx_uint_t usec);
-ngx_uint_t df_pg_shape_shares(const df_pg_shape_t *shape);
+ngx_uint_t df_pg_shape_trusted(const df_pg_shape_t *shape);
 void df_pg_shapes_free(df_pg_pool_t *pool);
 
 

@@ -171,12 +171,12 @@ df_pg_shape_sample(df_pg_shape_t *shape, ngx_uint_t usec)
 }
 
 
-/* whether reads of the shape may share a connection */
+/* whether its reads have been measured */
 
 ngx_uint_t
-df_pg_shape_shares(const df_pg_shape_t *shape)
+df_pg_shape_trusted(const df_pg_shape_t *shape)
 {
-    return shape && shape->samples >= DF_PG_TRIALS && !shape->slow;
+    return shape && shape->samples >= DF_PG_TRIALS;
 }
 
 
