@@ -175,13 +175,20 @@ $(FUZZ_OBJS): build/fuzz/obj/%.o: %.c $(wildcard src/*/*.h t/fuzz/*.h) \
 	@$(FUZZ_CC) -fsanitize=fuzzer-no-link $(INCLUDES) -It/fuzz -c -o $@ $<
 
 
-lint: $(OUT)/Makefile
-	@t/tools/packages.sh build lint
+lint: style cppcheck tidy
+
+style:
 	@t/tools/style.pl ngx_dataflow_module.c src/*/*.[ch] \
 	    $(wildcard t/*/*.[ch] t/*/*.p[lm] t/*/*/*.pm t/*/*.sh t/*.t) conf/*
+
+cppcheck:
+	@t/tools/packages.sh lint
 	@cppcheck -q --std=c11 --enable=warning,performance,portability \
 	    --inline-suppr --suppress=autoVariables --error-exitcode=1 -Isrc \
 	    ngx_dataflow_module.c src
+
+tidy: $(OUT)/Makefile
+	@t/tools/packages.sh build lint
 	@printf '%s\n' ngx_dataflow_module.c src/*/*.c \
 	    | xargs -P$(JOBS) -n4 sh -c 'clang-tidy --quiet "$$@" -- \
 	        -std=gnu11 $(INCLUDES) 2>/dev/null' clang-tidy
@@ -210,4 +217,5 @@ clean:
 	rm -rf build
 
 
-.PHONY: all static run stop test asan bench fuzz lint install clean FORCE
+.PHONY: all static run stop test asan bench fuzz lint style cppcheck tidy \
+        install clean FORCE

@@ -47,7 +47,7 @@ sub check {
         if $lines[-1] eq "\n";
     complain($file, 1, 'does not begin with a blank line and a comment')
         if $c && ($lines[1] ne "\n" || $lines[2] !~ m{^/\*});
-    complain($file, $#lines, 'more than 900 lines') if @lines > 901;
+    complain($file, $#lines, 'more than 900 lines') if $c && @lines > 901;
 
     for my $n (1 .. $#lines) {
         my ($line, $before) = @lines[$n, $n - 1];
