@@ -420,43 +420,45 @@ df_pg_pool_connect_failed(df_pg_pool_t *pool, const char *why)
 }
 
 
-/* another connection when jobs wait for one: one login at a time */
+/*
+ * Another connection when jobs wait for one: one login at a time.  Reads that
+ * wait for the shared connections' next segments want no more of them, unless
+ * those are stalled.
+ */
 
 void
 df_pg_pool_grow(df_pg_pool_t *pool)
 {
-    ngx_uint_t     n, waits;
+    ngx_uint_t     n, waits, shared;
     ngx_queue_t   *q;
     df_pg_conn_t  *conn;
 
     n = pool->nidle + pool->nshared + pool->nown;
 
-    if (pool->connecting || pool->reconnect.timer_set || n >= pool->max
-        || ngx_terminate)
+    if (pool->nqueued == 0 || pool->connecting || pool->reconnect.timer_set
+        || n >= pool->max || ngx_terminate)
     {
         return;
     }
 
-    waits = !ngx_queue_empty(&pool->ahead)
-            || (pool->lost && n == 0 && !ngx_exiting);
+    waits = !ngx_queue_empty(&pool->ahead);
 
-    if (!pool->shut) {
-        waits |= !ngx_queue_empty(&pool->reads)
-                 || (!ngx_queue_empty(&pool->owns)
-                     && pool->nown + pool->max_shared < pool->max);
+    if (!pool->shut && !ngx_queue_empty(&pool->owns)) {
+        waits |= pool->nown + pool->max_shared < pool->max;
     }
 
-    if (!waits && pool->nidle == 0 && pool->nshared < pool->max_shared) {
-
-        /* reads could use another of the shared ones */
+    if (!pool->shut && !ngx_queue_empty(&pool->reads)) {
+        shared = 0;
 
         for (q = ngx_queue_head(&pool->shared);
              q != ngx_queue_sentinel(&pool->shared);
              q = ngx_queue_next(q))
         {
             conn = ngx_queue_data(q, df_pg_conn_t, queue);
-            waits |= conn->njobs > DF_PG_BATCH;
+            shared += !conn->stalled && !conn->broken;
         }
+
+        waits |= shared < pool->max_shared;
     }
 
     if (waits) {
