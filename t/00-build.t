@@ -40,4 +40,23 @@ my ($ok, $said) = $t->check_conf;
 ok($ok, 'nginx -t') or diag($said);
 unlike($said, qr/\[warn\]/, 'without warnings') or diag($said);
 
+# the examples, as they are but for paths
+
+for my $file (glob 'conf/*.conf') {
+    open my $fh, '<', $file or die $!;
+    my $text = do { local $/; <$fh> };
+
+    my $paths = join '', map { "${_}_temp_path %%DIR%%/$_; " }
+                qw(client_body proxy fastcgi uwsgi scgi);
+
+    $text =~ s/^load_module .*\n/%%MODULE%%/m;
+    $text =~ s/^http \{/http { access_log off; $paths/m;
+    $text =~ s/listen 127\.0\.0\.1:8000/listen 127.0.0.1:%%PORT%%/;
+
+    $t->write_conf(config => "pid %%DIR%%/nginx.pid;\n$text");
+
+    ($ok, $said) = $t->check_conf;
+    ok($ok, $file) or diag($said);
+}
+
 $t->done;

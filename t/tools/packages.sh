@@ -6,14 +6,14 @@
 # nothing when none is.
 
 declare -A group=(
-    [build]="gcc make pkg-config nginx nginx-dev libpq-dev libcjson-dev
-             libhiredis-dev"
+    [build]="gcc libc6-dev make pkg-config nginx nginx-dev libpq-dev
+             libcjson-dev libhiredis-dev"
     [run]="postgresql-15 redis-server curl"
-    [test]="libmojolicious-perl libdbd-pg-perl"
+    [test]="perl libmojolicious-perl libdbd-pg-perl"
     [bench]="wrk"
     [asan]="libasan8 libubsan1 dpkg-dev"
     [lint]="clang clang-tidy cppcheck"
-    [fuzz]="clang"
+    [fuzz]="clang libclang-rt-dev"
 )
 
 missing=()
@@ -38,9 +38,10 @@ if [ "$(id -u)" -ne 0 ]; then
     root=(sudo)
 fi
 
-apt=("${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq -y)
+apt=("${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq -y
+     -o Dpkg::Use-Pty=0)
 install=("${apt[@]}" install --no-install-recommends "${missing[@]}")
 
 # the package lists may be old or absent
 
-"${install[@]}" || { "${apt[@]}" update && "${install[@]}"; }
+"${install[@]}" 2> /dev/null || { "${apt[@]}" update && "${install[@]}"; }

@@ -166,7 +166,8 @@ sub connect {
     return DBI->connect("dbi:Pg:host=$self->{dir};port=$self->{port};"
                         . "dbname=$database;application_name=harness",
                         'dataflow', '',
-                        { RaiseError => 1, PrintError => 0, AutoCommit => 1,
+                        { RaiseError => 1, PrintError => 0, PrintWarn => 0,
+                          AutoCommit => 1,
                           pg_enable_utf8 => 1 });
 }
 
