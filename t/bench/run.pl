@@ -388,6 +388,11 @@ sub lock_case {
 sub stream_case {
     fill('many', 1_000_000);
 
+    # a new worker, which has not grown by other cases
+
+    $t->reload;
+    $t->get('/many/1');
+
     my ($pid) = $t->worker_pids;
     my $before = memory($pid, 'VmRSS');
 
