@@ -435,13 +435,13 @@ df_pg_pool_grow(df_pg_pool_t *pool)
 
     n = pool->nidle + pool->nshared + pool->nown;
 
-    if (pool->nqueued == 0 || pool->connecting || pool->reconnect.timer_set
-        || n >= pool->max || ngx_terminate)
+    if ((pool->nqueued == 0 && !pool->lost) || pool->connecting
+        || pool->reconnect.timer_set || n >= pool->max || ngx_terminate)
     {
         return;
     }
 
-    waits = !ngx_queue_empty(&pool->ahead);
+    waits = pool->lost || !ngx_queue_empty(&pool->ahead);
 
     if (!pool->shut && !ngx_queue_empty(&pool->owns)) {
         waits |= pool->nown + pool->max_shared < pool->max;
