@@ -61,6 +61,7 @@ df_pg_submit_ahead(df_pg_pool_t *pool, const df_pg_spec_t *spec,
     }
 
     job->ahead = 1;
+    job->alone = 1;
 
     df_pg_pool_queue(pool, job, 0);
 

@@ -11,6 +11,9 @@
 #include "pg/pg_internal.h"
 
 
+static df_pg_job_t *df_pg_conn_slow(df_pg_conn_t *conn, uint64_t *quiet,
+    uint64_t *usual);
+static void df_pg_conn_take_back(df_pg_conn_t *conn, df_pg_job_t *but);
 static void df_pg_conn_lost_job(df_pg_pool_t *pool, df_pg_job_t *job);
 static void df_pg_conn_cancelled(void *data, const df_pg_error_t *error);
 static void df_pg_conn_cancel_result(void *data, ngx_uint_t i, PGresult *res,
@@ -18,19 +21,19 @@ static void df_pg_conn_cancel_result(void *data, ngx_uint_t i, PGresult *res,
 
 
 /*
- * No result since the last tick: those who wait behind the head of the line
- * are reads, which may be sent again on another connection; what comes back
- * for them here is drained.
+ * No result since the last tick.  The server keeps results back until a
+ * segment ends, so each job of the first segment may be the slow one: if there
+ * are several, they are sent again one by one, and what they still do here is
+ * cancelled.  A job that is alone in its segment is the slow one and goes on,
+ * and only what waits behind it is sent again.  These are all reads, and what
+ * comes back for them here is drained.
  */
 
 void
 df_pg_conn_stall(df_pg_conn_t *conn)
 {
-    uint64_t         since;
-    ngx_uint_t       i, mask;
-    ngx_queue_t      jobs;
-    df_pg_job_t     *job, *head;
-    df_pg_expect_t  *e;
+    uint64_t      quiet, usual;
+    df_pg_job_t  *slow;
 
     if (conn->progress != conn->seen) {
         conn->seen = conn->progress;
@@ -39,24 +42,103 @@ df_pg_conn_stall(df_pg_conn_t *conn)
         return;
     }
 
-    mask = conn->expect_size - 1;
+    slow = df_pg_conn_slow(conn, &quiet, &usual);
+
+    if (quiet > (uint64_t) (conn->pool->database->statement_timeout
+                            + DF_PG_GRACE) * 1000)
+    {
+        df_pg_conn_lost(conn, "no answer in time");
+        return;
+    }
+
+    df_pg_conn_tick(conn, DF_PG_STALL);
+
+    if (conn->stalled || quiet < usual * DF_PG_STALL_TIMES) {
+        return;
+    }
+
+    conn->stalled = 1;
+
+    if (slow && slow->shape) {
+        slow->shape->slow = 1;
+        slow->shape->usec = ngx_max(slow->shape->usec, DF_PG_SLOW);
+    }
+
+    df_pg_conn_take_back(conn, slow);
+
+    if (slow == NULL || slow->orphan) {
+        df_pg_conn_cancel(conn);
+    }
+}
+
+
+/*
+ * The slow job, if it is known: the only one of the first segment, or one that
+ * a part of the answer has come for.  Since when there was no result, and how
+ * long what is expected takes as a rule, in microseconds.
+ */
+
+static df_pg_job_t *
+df_pg_conn_slow(df_pg_conn_t *conn, uint64_t *quiet, uint64_t *usual)
+{
+    ngx_uint_t       i, n, syncs;
+    df_pg_job_t     *job, *head;
+    df_pg_expect_t  *e;
+
     head = NULL;
     job = NULL;
-
-    ngx_queue_init(&jobs);
+    n = 0;
+    syncs = 0;
+    *usual = 0;
 
     for (i = conn->expect_head; i != conn->expect_tail; i++) {
-        e = &conn->expect[i & mask];
+        e = &conn->expect[i & (conn->expect_size - 1)];
 
-        if (e->job == NULL) {
+        if (e->kind == DF_PG_EXPECT_SYNC) {
+            syncs++;
+        }
+
+        if (e->job == NULL || e->job == job) {
             continue;
         }
 
+        job = e->job;
+        *usual += job->shape ? job->shape->usec : 0;
+
         if (head == NULL) {
-            head = e->job;
+            head = job;
+            syncs = 0;
         }
 
-        if (e->job == head || e->job->orphan || e->job->answered) {
+        n += (syncs == 0);
+    }
+
+    *quiet = df_pg_now() - (head ? ngx_max(conn->last, head->sent)
+                                 : conn->last);
+
+    return (n == 1 || (head && head->answered)) ? head : NULL;
+}
+
+
+/* all jobs but one, and those that cannot be sent again, to the queue */
+
+static void
+df_pg_conn_take_back(df_pg_conn_t *conn, df_pg_job_t *but)
+{
+    ngx_uint_t       i;
+    ngx_queue_t      jobs;
+    df_pg_job_t     *job;
+    df_pg_expect_t  *e;
+
+    ngx_queue_init(&jobs);
+    job = NULL;
+
+    for (i = conn->expect_head; i != conn->expect_tail; i++) {
+        e = &conn->expect[i & (conn->expect_size - 1)];
+
+        if (e->job == NULL || e->job == but || e->job->orphan
+            || e->job->answered)
+        {
             continue;
         }
 
@@ -69,33 +151,16 @@ df_pg_conn_stall(df_pg_conn_t *conn)
         e->job = NULL;
     }
 
-    conn->stalled = 1;
-
-    if (head && head->shape) {
-        head->shape->slow = 1;
-        head->shape->usec = ngx_max(head->shape->usec, DF_PG_SLOW);
-    }
-
     while (!ngx_queue_empty(&jobs)) {
         job = ngx_queue_data(ngx_queue_last(&jobs), df_pg_job_t, queue);
         ngx_queue_remove(&job->queue);
+
         job->conn = NULL;
+        job->alone = 1;
+
         df_pg_count(conn->pool, resent);
         df_pg_pool_queue(conn->pool, job, 1);
     }
-
-    since = head ? head->sent : 0;
-    since = ngx_max(conn->last, since);
-
-    if (df_pg_now() - since
-        > (uint64_t) (conn->pool->database->statement_timeout + DF_PG_GRACE)
-          * 1000)
-    {
-        df_pg_conn_lost(conn, "no answer in time");
-        return;
-    }
-
-    df_pg_conn_tick(conn, DF_PG_STALL);
 }
 
 
@@ -253,7 +318,6 @@ df_pg_conn_lost(df_pg_conn_t *conn, const char *why)
     }
 
     if (why) {
-        pool->lost = 1;
         df_pg_count(pool, lost);
         ngx_log_error(NGX_LOG_WARN, pool->log, 0,
                       "dataflow: database \"%V\": a connection was lost: %s",
@@ -271,6 +335,11 @@ df_pg_conn_lost(df_pg_conn_t *conn, const char *why)
     }
 
     df_pg_pool_remove(conn);
+
+    if (why && pool->nidle + pool->nshared + pool->nown == 0) {
+        pool->lost = !ngx_exiting;
+    }
+
     df_pg_conn_close(conn);
 
     while (!ngx_queue_empty(&jobs)) {

@@ -41,9 +41,11 @@ typedef struct df_pg_group_s  df_pg_group_t;
    Sync costs least for */
 #define DF_PG_SEGMENTS      1
 
-/* a shared connection that makes no progress for so long gives those who
-   wait behind its slow head back to the queue */
+/* a shared connection that makes no progress for so long, and so many times
+   longer than its jobs take as a rule, gives those who wait for a slow one
+   back to the queue */
 #define DF_PG_STALL         50
+#define DF_PG_STALL_TIMES   4
 
 /* a shared connection with fewer jobs takes more before another is used */
 #define DF_PG_BATCH         4
@@ -310,8 +312,8 @@ struct df_pg_pool_s {
     ngx_queue_t               all;          /* next pool of the worker */
 
     unsigned                  shut:1;
-    unsigned                  lost:1;       /* a connection broke: is the
-                                               database down? */
+    unsigned                  lost:1;       /* the last connection broke: is
+                                               the database down? */
 };
 
 /* dispatch.c: a job waits (again), at the end or, sent again, at the front */
