@@ -245,13 +245,18 @@ for my $how ([ 'stopped', 'INT' ], [ 'crashed', 'KILL' ]) {
 subtest 'health notices without requests' => sub {
     my $c = DataflowTest::Client->new($t);
 
+    my $r;
+
     $t->pg_stop;
-    sleep 0.2;
-    is($c->request('GET', '/health')->code, 503, 'down');
+
+    for (my $end = time + 2; time < $end; sleep 0.05) {
+        $r = $c->request('GET', '/health');
+        last if $r->code == 503;
+    }
+    is($r->code, 503, 'down') or diag $r->body;
 
     $t->pg_start;
 
-    my $r;
     for (my $end = time + 8; time < $end; sleep 0.1) {
         $r = $c->request('GET', '/health');
         last if $r->code == 200;
