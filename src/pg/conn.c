@@ -116,95 +116,11 @@ df_pg_conn_resolved(df_pg_conn_t *conn, const char *address)
 }
 
 
-/*
- * What the configuration says, and after it what must be so: libpq takes the
- * last of equal keywords.  An address given as hostaddr keeps libpq from
- * looking the host up, which would block.  Through a transaction pooler
- * (prepare off) no "options" are sent, it would refuse them.
- */
-
 static ngx_int_t
 df_pg_conn_start(df_pg_conn_t *conn, const char *address)
 {
-    u_char           *options;
-    const char      **names, **values;
-    ngx_uint_t        i, n;
-    ngx_pool_t       *temp;
-    ngx_array_t      *keywords;
-    df_database_t    *database;
-    df_pg_keyword_t  *kw;
-
-    static const char  session[] =
-        " -c statement_timeout=%M -c TimeZone=UTC -c DateStyle=ISO"
-        " -c IntervalStyle=iso_8601 -c client_connection_check_interval=%s";
-
-    database = conn->pool->database;
-    keywords = database->keywords;
-    kw = keywords->elts;
-
-    temp = ngx_create_pool(1024, conn->pool->log);
-    if (temp == NULL) {
-        df_pg_conn_failed(conn, "out of memory");
-        return NGX_ERROR;
-    }
-
-    names = ngx_palloc(temp, (keywords->nelts + 8) * sizeof(char *));
-    values = ngx_palloc(temp, (keywords->nelts + 8) * sizeof(char *));
-
-    if (names == NULL || values == NULL) {
-        goto nomem;
-    }
-
-    options = (u_char *) "";
-
-    for (n = 0, i = 0; i < keywords->nelts; i++) {
-        if (ngx_strcmp(kw[i].name, "options") == 0) {
-            options = (u_char *) kw[i].value;
-            continue;
-        }
-
-        names[n] = kw[i].name;
-        values[n++] = kw[i].value;
-    }
-
-    if (address) {
-        names[n] = "hostaddr";
-        values[n++] = address;
-    }
-
-    names[n] = "client_encoding";
-    values[n++] = "UTF8";
-    names[n] = "gssencmode";
-    values[n++] = "disable";
-    names[n] = "fallback_application_name";
-    values[n++] = "ngx_dataflow";
-
-    if (database->prepare) {
-        i = ngx_strlen(options);
-        kw = ngx_pnalloc(temp, i + sizeof(session) + NGX_INT64_LEN);
-        if (kw == NULL) {
-            goto nomem;
-        }
-
-        names[n] = "options";
-        values[n++] = (char *) kw;
-
-        i = ngx_sprintf(ngx_cpymem(kw, options, i), session,
-                        database->statement_timeout, "2s")
-            - (u_char *) kw;
-        ((u_char *) kw)[i] = '\0';
-
-    } else if (options[0]) {
-        names[n] = "options";
-        values[n++] = (char *) options;
-    }
-
-    names[n] = NULL;
-    values[n] = NULL;
-
-    conn->pg = PQconnectStartParams(names, values, 0);
-
-    ngx_destroy_pool(temp);
+    conn->pg = df_pg_session_start(conn->pool->database, address,
+                                   conn->pool->log);
 
     if (conn->pg == NULL || PQstatus(conn->pg) == CONNECTION_BAD) {
         df_pg_conn_failed(conn, conn->pg ? PQerrorMessage(conn->pg)
@@ -222,13 +138,6 @@ df_pg_conn_start(df_pg_conn_t *conn, const char *address)
     }
 
     return NGX_OK;
-
-nomem:
-
-    ngx_destroy_pool(temp);
-    df_pg_conn_failed(conn, "out of memory");
-
-    return NGX_ERROR;
 }
 
 

@@ -6,6 +6,7 @@
  *
  *     conn.c      one connection in the event loop: connect, events, close
  *     lost.c      stalled, overdue, cancelled and lost
+ *     session.c   what it is opened with
  *     resolve.c   a host's name to an address
  *     pool.c      a worker's connections: growth, back-off, upkeep
  *     dispatch.c  jobs wait by lane and are handed out once a turn
@@ -226,6 +227,10 @@ struct df_pg_conn_s {
     unsigned                  terminated:1; /* by an administrator, before
                                                the statement was complete */
 };
+
+/* session.c */
+PGconn *df_pg_session_start(df_database_t *database, const char *address,
+    ngx_log_t *log);
 
 /* one attempt; the pool is told by df_pg_pool_connected() or
    df_pg_pool_connect_failed() */
