@@ -79,7 +79,9 @@ my $t = DataflowTest->new(
                           full_page_writes => 'on', wal_level => 'replica',
                           shared_buffers => '256MB' } },
     noblock => 0,
-    database => 'timeout statement=60s;' . ($ENV{DATABASE} // ''),
+    database => 'timeout statement=60s; '
+                . ($ENV{DATABASE}
+                   // "pool size=@{[ $clients + 2 ]} overflow=0;"),
     http => 'keepalive_requests 100000000;',
     models => <<"CONF");
         location /items { dataflow_model items { $fields } }
