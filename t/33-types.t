@@ -42,6 +42,26 @@ my $declared = join '', map { "field $_->{name} $_->{type}"
 my $t = DataflowTest->new(models => <<"CONF")->start;
         location /api/vals { dataflow_model vals { $declared } }
 
+        location /api/bounds {
+            dataflow_model bounds {
+                field tiny  smallint      min=-3 max=20;
+                field big   bigint        min=-9007199254740993
+                                          max=9223372036854775806;
+                field num   numeric       min=-0.5 max=1e20;
+                field dec   numeric(12,2) min=0.01 max=99999.99;
+                field dbl   double        min=-1.5e3 max=0.30000000000000004;
+                field name  text          min=2 max=5;
+                field code  varchar(3);
+                field day   date          min=1600-02-29 max=2024-02-29;
+                field at    timestamptz   min=1899-12-31T23:59:59.999999-01:00
+                                          max=2024-02-29T12:00:00Z;
+                field span  interval      min=P-1M max=P31D;
+                field clock time          min=00:00:00.000001 max=23:59:00;
+                field kind  text          enum=a,b,é;
+                field form  text          pattern=^[a-c]*\$;
+            }
+        }
+
         location /api/ops {
             dataflow_model ops {
                 field small  smallint;
@@ -666,6 +686,157 @@ subtest 'wrong values' => sub {
     is(written(), $before, 'nothing was written, no identity was drawn');
     is($t->get("/api/vals/$id")->body, $record, 'and nothing changed');
 };
+
+
+# what is out of bounds to PostgreSQL is to us, before it is asked
+
+subtest 'bounds' => sub {
+    my %bound = (
+        tiny => ['smallint', 'whole', '? BETWEEN -3 AND 20'],
+        big => ['bigint', 'whole',
+                '? BETWEEN -9007199254740993 AND 9223372036854775806'],
+        num => ['numeric', 'num', '? BETWEEN -0.5 AND 1e20'],
+        dec => ['numeric', 'num', '? BETWEEN 0.01 AND 99999.99'],
+        dbl => ['double precision', 'num',
+                '? BETWEEN -1.5e3 AND 0.30000000000000004'],
+        name => ['text', 'text', 'length(?) BETWEEN 2 AND 5'],
+        code => ['text', 'text', 'length(?) <= 3'],
+        day => ['date', 'text', "? BETWEEN '1600-02-29' AND '2024-02-29'"],
+        at => ['timestamptz', 'text', "? BETWEEN"
+               . " '1899-12-31T23:59:59.999999-01:00'"
+               . " AND '2024-02-29T12:00:00Z'"],
+        span => ['interval', 'text', "? BETWEEN '-1 mon' AND '31 days'"],
+        clock => ['time', 'text', "? BETWEEN '00:00:00.000001' AND '23:59'"],
+        kind => ['text', 'text', "? IN ('a', 'b', '\x{e9}')"],
+        form => ['text', 'text', "? ~ '^[a-c]*\$'"],
+    );
+
+    my %edge = (
+        tiny => sub { pick(-4, -3, 0, 20, 21) },
+        big => sub { pick('-9007199254740993', '-9007199254740994',
+                          '9223372036854775806', '9223372036854775807', 0) },
+        num => sub { pick('-0.5', '-0.50', '-0.500000000000000000000001', '1e20',
+                          '100000000000000000000.0', '1e21', '0', '-0', '1e-30',
+                          '100000000000000000000.00000000000000000001') },
+        dec => sub { pick('0.01', '0', '0.00', '-0.01', '99999.99', '1e5',
+                          '100000', '1e-2', '0.1e-1', '9999999e-2') },
+        dbl => sub { pick('-1500', '-1.5e3', '-1500.1', '0.30000000000000004',
+                          '0.3', '0.31', '-1.5000001e3') },
+        name => sub { join '', map { pick('a', "\x{e9}", "\x{1f600}",
+                                          "e\x{301}", ' ', '') } 0 .. rand 7 },
+        code => sub { join '', map { pick('a', "\x{20ac}") } 1 .. rand 6 },
+        day => sub { pick('1600-02-29', '1600-02-28', '2024-02-29',
+                          '2024-03-01', ymd()) },
+        at => sub { pick('1900-01-01T00:59:59.999999Z',
+                         '1900-01-01T00:59:59.999998Z',
+                         '2024-02-29T12:00:00.000001Z',
+                         '2024-02-29T13:00:00+01:00', ymd() . 'T' . clock()
+                         . offset()) },
+        span => sub { pick('P-30D', '-1 mon', '-30 days -00:00:00.000001',
+                           'P31D', 'P1M1D', 'P1M1DT0.000001S', 'PT744H',
+                           'PT-720H') },
+        clock => sub { pick('00:00:00', '00:00:00.000001', '23:59:00',
+                            '23:59:00.000001', clock()) },
+        kind => sub { pick('a', 'b', "\x{e9}", 'A', '', 'ab', 'a,b') },
+        form => sub { pick('', 'abc', 'abd', "a\nb", 'abcabc', 'ABC') },
+    );
+
+    for (1 .. $rounds * 4) {
+        my $f = pick(sort keys %bound);
+        my ($type, $kind, $condition) = @{ $bound{$f} };
+        my $value = $edge{$f}->();
+
+        (my $sql = $condition) =~ s/\?/?::text::$type/;
+        my ($fits) = $dbh->selectrow_array("SELECT $sql", undef, $value);
+
+        my $r = $t->post('/api/bounds', qq({"$f":)
+                         . ($kind eq 'text' ? $json->encode($value) : $value)
+                         . '}');
+
+        is($r->code, $fits ? 201 : 422, "$f $value")
+            or diag($r->body), next;
+        next if $fits;
+
+        is($r->json->{errors}[0]{pointer}, "/$f", 'pointer');
+        ok(!exists $r->json->{sqlstate}, 'without PostgreSQL')
+            or diag("$f $value: ", $r->body);
+    }
+};
+
+
+subtest 'NDJSON and CSV say the same' => sub {
+    my $accept = sub {
+        my $r = $t->get('/api/vals?limit=all&sort=id', Accept => $_[0]);
+        is($r->code, 200, $_[0]) or diag($r->body);
+        return $r->body;
+    };
+
+    my @lines = split /\n/, $accept->('application/x-ndjson');
+    my @ids = @{ $dbh->selectcol_arrayref('SELECT id FROM vals ORDER BY id') };
+    is(scalar @lines, scalar @ids, 'a line each');
+
+    my $text = $accept->('text/csv');
+    my ($header, @rows) = csv($text);
+    is(scalar @rows, scalar @ids, 'a row each');
+
+    my $wrong = 0;
+
+    for my $i (0 .. $#ids) {
+        my $body = $t->get("/api/vals/$ids[$i]")->body;
+
+        is($lines[$i], $body, "NDJSON of $ids[$i]")
+            if $lines[$i] ne $body && $wrong++ < 5;
+
+        my $member = members($body);
+        my @cells = @{ $rows[$i] };
+
+        for my $k (0 .. $#$header) {
+            my $json = $member->{$header->[$k]};
+            my $want = $json eq 'null' ? undef
+                     : $json =~ /^"/ && !is_json($header->[$k])
+                       ? octets(DataflowTest::JSON::decode($json)) : $json;
+
+            next if ($want // 'NULL') eq ($cells[$k] // 'NULL')
+                    && defined $want == defined $cells[$k];
+
+            is($cells[$k], $want, "CSV of $header->[$k] of $ids[$i]")
+                if $wrong++ < 5;
+        }
+    }
+
+    is($wrong, 0, 'all the same');
+};
+
+
+# names of fields whose values are JSON in CSV, too
+
+sub is_json {
+    my ($name) = @_;
+    return grep { $_->{name} eq $name && ($_->{array} || $_->{type} eq 'json') }
+                @fields;
+}
+
+
+# RFC 4180; undef for an empty cell without quotes
+
+sub csv {
+    my ($text) = @_;
+    my (@rows, @row);
+
+    while ($text =~ /\G(?:"((?:[^"]++|"")*+)"|([^",\r\n]*))(,|\r\n)/gc) {
+        my ($quoted, $plain, $end) = ($1, $2, $3);
+
+        $quoted =~ s/""/"/g if defined $quoted;
+        push @row, $quoted // (length $plain ? $plain : undef);
+
+        next if $end eq ',';
+        push @rows, [ @row ];
+        @row = ();
+    }
+
+    is(pos($text), length $text, 'CSV to its end');
+    return @rows;
+}
 
 
 # update operators against a model

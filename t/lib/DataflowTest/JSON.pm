@@ -59,7 +59,7 @@ sub _value {
 sub _string {
     my ($t) = @_;
 
-    $$t =~ /\G("(?:[^"\\\x00-\x1f]|\\.)*")/gc or _fail($t);
+    $$t =~ /\G("(?:[^"\\\x00-\x1f]++|\\.)*+")/gc or _fail($t);
     return $string->decode($1);
 }
 
