@@ -53,18 +53,23 @@ df_pg_conn_stall(df_pg_conn_t *conn)
 
     df_pg_conn_tick(conn, DF_PG_STALL);
 
-    if (conn->stalled || quiet < usual * DF_PG_STALL_TIMES) {
-        return;
+    if (!conn->stalled) {
+
+        if (quiet < usual * DF_PG_STALL_TIMES) {
+            return;
+        }
+
+        conn->stalled = 1;
+
+        if (slow && slow->shape) {
+            slow->shape->slow = 1;
+            slow->shape->usec = ngx_max(slow->shape->usec, DF_PG_SLOW);
+        }
+
+        df_pg_conn_take_back(conn, slow);
     }
 
-    conn->stalled = 1;
-
-    if (slow && slow->shape) {
-        slow->shape->slow = 1;
-        slow->shape->usec = ngx_max(slow->shape->usec, DF_PG_SLOW);
-    }
-
-    df_pg_conn_take_back(conn, slow);
+    /* its owner may have left since */
 
     if (slow == NULL || slow->orphan) {
         df_pg_conn_cancel(conn);
