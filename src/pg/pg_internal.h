@@ -223,6 +223,7 @@ struct df_pg_conn_s {
     unsigned                  unflushed:1;
     unsigned                  receiving:1;  /* in its result loop */
     unsigned                  broken:1;     /* to be closed */
+    unsigned                  uncommitted:1;    /* an error came for a Sync */
     unsigned                  stalled:1;    /* behind a slow head */
     unsigned                  terminated:1; /* by an administrator, before
                                                the statement was complete */

@@ -4,8 +4,9 @@
  *
  * Receive: libpq's results to the jobs that wait for them.  In pipeline mode
  * each statement gives results and then a NULL, each Sync a PIPELINE_SYNC
- * without one (PostgreSQL documentation, "Pipeline Mode").  PQgetResult() is
- * called only when PQisBusy() is 0: it would block the worker otherwise.
+ * without one (PostgreSQL documentation, "Pipeline Mode"), and before it, when
+ * the commit fails, an error with one.  PQgetResult() is called only when
+ * PQisBusy() is 0: it would block the worker otherwise.
  */
 
 
@@ -80,12 +81,20 @@ df_pg_receive(df_pg_conn_t *conn)
         e = df_pg_expected(conn);
 
         if (res == NULL) {
-            if (e->kind == DF_PG_EXPECT_SYNC) {
+
+            if (e->kind != DF_PG_EXPECT_SYNC) {
+                df_pg_receive_end(conn);
+                continue;
+            }
+
+            /* a commit that failed, or libpq knows of no Sync */
+
+            if (!conn->uncommitted) {
                 conn->broken = 1;
                 break;
             }
 
-            df_pg_receive_end(conn);
+            conn->uncommitted = 0;
             continue;
         }
 
@@ -206,6 +215,7 @@ df_pg_receive_refusal(df_pg_conn_t *conn, df_pg_expect_t *e, PGresult *res)
     df_pg_refused_t   refused;
 
     job = e->job;
+    conn->uncommitted = (e->kind == DF_PG_EXPECT_SYNC);
     sqlstate = PQresultErrorField(res, PG_DIAG_SQLSTATE);
     refused = df_pg_refused(sqlstate);
 
