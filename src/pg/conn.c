@@ -25,7 +25,7 @@ static ngx_int_t df_pg_conn_ready(df_pg_conn_t *conn);
 static void df_pg_conn_failed(df_pg_conn_t *conn, const char *why);
 static void df_pg_conn_event(ngx_event_t *ev);
 static void df_pg_conn_input(df_pg_conn_t *conn);
-static ngx_int_t df_pg_conn_consume(df_pg_conn_t *conn);
+static ngx_uint_t df_pg_conn_pending(df_pg_conn_t *conn);
 static void df_pg_conn_timer(ngx_event_t *ev);
 static void df_pg_conn_notice(void *data, const char *message);
 
@@ -397,15 +397,15 @@ df_pg_conn_event(ngx_event_t *ev)
 static void
 df_pg_conn_input(df_pg_conn_t *conn)
 {
-    ngx_int_t  rc;
+    int  rc;
 
-    rc = df_pg_conn_consume(conn);
+    rc = PQconsumeInput(conn->pg);
 
     /* the server's last words may have come before the end */
 
     df_pg_receive(conn);
 
-    if (rc != NGX_OK || conn->broken || PQstatus(conn->pg) != CONNECTION_OK) {
+    if (rc == 0 || conn->broken || PQstatus(conn->pg) != CONNECTION_OK) {
         df_pg_conn_lost(conn, PQerrorMessage(conn->pg));
         return;
     }
@@ -413,6 +413,10 @@ df_pg_conn_input(df_pg_conn_t *conn)
     if (conn->unflushed && df_pg_conn_flush(conn) != NGX_OK) {
         df_pg_conn_lost(conn, PQerrorMessage(conn->pg));
         return;
+    }
+
+    if (conn->c->read->active && df_pg_conn_pending(conn)) {
+        ngx_post_event(conn->c->read, &ngx_posted_events);
     }
 
     if (conn->expect_head != conn->expect_tail) {
@@ -432,29 +436,16 @@ df_pg_conn_input(df_pg_conn_t *conn)
 }
 
 
-/*
- * OpenSSL may hold decrypted bytes that the socket raises no event for any
- * more.
- */
+/* OpenSSL may hold bytes that the socket raises no event for any more */
 
-static ngx_int_t
-df_pg_conn_consume(df_pg_conn_t *conn)
+static ngx_uint_t
+df_pg_conn_pending(df_pg_conn_t *conn)
 {
     SSL  *ssl;
 
-    if (!PQconsumeInput(conn->pg)) {
-        return NGX_ERROR;
-    }
-
     ssl = PQsslInUse(conn->pg) ? PQsslStruct(conn->pg, "OpenSSL") : NULL;
 
-    while (ssl && PQisBusy(conn->pg) && SSL_pending(ssl) > 0) {
-        if (!PQconsumeInput(conn->pg)) {
-            return NGX_ERROR;
-        }
-    }
-
-    return NGX_OK;
+    return ssl && SSL_pending(ssl) > 0;
 }
 
 
