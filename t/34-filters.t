@@ -375,7 +375,8 @@ sub keys_comparison {
 
 sub json_comparison {
     my $name = 'attrs';
-    my $op = pick(@equal, 'contains', 'has', 'has_any', 'has_all', 'isnull');
+    my $op = pick(@equal, 'contains', 'has', 'has_any', 'has_all', 'overlap',
+                  'isnull');
     my @pool = map { [ $_, $_ ] } grep { !/,/ } @documents;
     my $v = pick(@pool);
 
@@ -385,7 +386,7 @@ sub json_comparison {
 
     return in_comparison($name, $name, $op, sub { cast($_[0], 'jsonb') },
                          @pool) if $op =~ /^n?in$/;
-    return keys_comparison($name, $name, $op) if $op =~ /^has/;
+    return keys_comparison($name, $name, $op) if $op =~ /^(has|overlap)/;
 
     my $is = $op eq 'eq' ? '=' : $op eq 'ne' ? 'IS DISTINCT FROM' : '@>';
     $v = [ ('{"color":"red"}') x 2 ] if $op eq 'contains' && rand() < 0.5;
@@ -403,11 +404,11 @@ sub path_comparison {
     my $text = "jsonb_extract_path_text($args)";
 
     my $op = pick(@equal, @order, @text[0 .. 9], 'isnull', 'has', 'has_any',
-                  'has_all');
+                  'has_all', 'overlap');
 
     return null_comparison($name, $text) if $op eq 'isnull';
     return text_comparison($name, $text, $op) if grep { $_ eq $op } @text;
-    return keys_comparison($name, $value, $op) if $op =~ /^has/;
+    return keys_comparison($name, $value, $op) if $op =~ /^(has|overlap)/;
 
     my @numbers = ('1', '1.0', '10.5', '-1', '2', '9007199254740993', '1e0');
     my @strings = ('red', 'blue', '1', 'true', 'a', 'Red', '');

@@ -57,8 +57,8 @@ static ngx_int_t df_query_search_compile(df_compile_t *c,
  * element that is null equals none.
  *
  * A json field as a whole: contains: jsonb @>; has: a key of an object, or a
- * string in an array, or the string itself (jsonb ?); has_any, has_all: ?|
- * and ?&.
+ * string in an array, or the string itself (jsonb ?); has_any and overlap: ?|;
+ * has_all: ?&.
  *
  * What is at a path in a json field is looked at in one of three forms, which
  * the spelling of the filter and the operand choose; a missing value is NULL:
@@ -72,7 +72,7 @@ static ngx_int_t df_query_search_compile(df_compile_t *c,
  *           gt gte lt lte between with numbers (between: both)
  *   json    #>: jsonb values, JSON's null among them.
  *           eq ne in nin in JSON, where a null among the operands of in and
- *           nin stands for both nulls; has has_any has_all
+ *           nin stands for both nulls; has has_any has_all overlap
  */
 
 static const df_operator_t  df_query_operators[] = {
@@ -195,6 +195,10 @@ static const df_operator_t  df_query_operators[] = {
     { .name = ngx_string("overlap"), .operand = DF_OPERAND_ELEMENTS,
       .on = DF_ON_ARRAY,
       .compile = df_query_compare_compile, .sql = " && " },
+
+    { .name = ngx_string("overlap"), .operand = DF_OPERAND_ELEMENTS,
+      .on = DF_ON_JSON|DF_ON_PATH,
+      .compile = df_query_compare_compile, .sql = " ?| " },
 
     { .name = ngx_string("contains"), .operand = DF_OPERAND_ELEMENTS,
       .on = DF_ON_ARRAY,
