@@ -229,6 +229,8 @@ subtest 'refusals' => sub {
 
     like($t->get('/api/products?pric=1')->body, qr/\\"price\\"/,
          'the nearest name is said');
+    like($t->get('/api/products?sort=price:last')->body, qr/nullsfirst/,
+         'what can stand behind a colon');
 };
 
 
@@ -245,6 +247,10 @@ subtest 'formats' => sub {
 
     is($t->get('/api/products?limit=all&fields=id', Accept => 'text/csv')
          ->body =~ tr/\n//, 31, 'limit=all');
+
+    $r = $t->get('/api/products?count=exact', Accept => 'text/csv');
+    is($r->code, 400, 'no count in CSV');
+    is($r->json->{errors}[0]{parameter}, 'count', 'said so');
 };
 
 

@@ -303,11 +303,6 @@ df_query_compile_count(const df_admitted_t *admitted, df_compile_t *c,
     ngx_int_t   rc;
     ngx_uint_t  exact;
 
-    if (compiled->lane == DF_PG_STREAM) {
-        return df_problem_set(c->problem, DF_PROBLEM_BAD_REQUEST,
-                              "a streamed list has no place for a count");
-    }
-
     exact = (admitted->request->count == DF_COUNT_EXACT);
 
     if (df_compile_init(c, c->pool, c->problem) != NGX_OK

@@ -13,6 +13,7 @@
 
 static ngx_str_t  df_query_limit = ngx_string("limit");
 static ngx_str_t  df_query_offset = ngx_string("offset");
+static ngx_str_t  df_query_count = ngx_string("count");
 
 
 /* the operation; the channel has answered this before, in its own words */
@@ -141,6 +142,15 @@ df_query_gate_page(df_admitted_t *a, ngx_uint_t streamed,
                                "limit_exceeded",
                                "the maximum is %ui; a cursor goes further",
                                a->rules->max_offset);
+    }
+
+    if (streamed && r->count != DF_COUNT_NONE) {
+        place = df_query_parameter_place(r, &df_query_count, room);
+
+        return df_query_refuse(problem, DF_PROBLEM_BAD_REQUEST, place,
+                               "conflict",
+                               "text/csv and application/x-ndjson have no "
+                               "place for a count");
     }
 
     a->offset = r->offset;

@@ -43,9 +43,7 @@ df_query_run(df_run_t *run)
 
     /* a page that is counted is answered whole: its count stands in it */
 
-    streamed = run->streamed
-               && (r->count == DF_COUNT_NONE || run->admitted->unlimited
-                   || run->format != DF_FORMAT_JSON);
+    streamed = run->streamed && r->count == DF_COUNT_NONE;
 
     state = ngx_pcalloc(run->pool, sizeof(df_query_state_t));
     if (state == NULL) {
