@@ -40,6 +40,14 @@ df_query_sort_field(df_request_t *r, const ngx_str_t *name,
 
     *field = df_query_field(r->model, name);
 
+    if (*field == NULL && ngx_strlchr(name->data, name->data + name->len, ':'))
+    {
+        return df_query_refuse(problem, DF_PROBLEM_UNKNOWN_FIELD, place,
+                               "unknown_field",
+                               "\"%V\" is no field; behind a colon stands "
+                               "nullsfirst or nullslast", name);
+    }
+
     if (*field == NULL) {
         return df_query_field_refuse(r->model, name, place, problem);
     }
