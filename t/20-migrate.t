@@ -650,6 +650,17 @@ CONF
     $t->dbh->do('CREATE TABLE items (id bigserial PRIMARY KEY, a text,'
                 . ' created_at timestamptz, updated_at timestamptz)');
     is($t->get('/api/items')->code, 200, 'a table of somebody');
+    is_deeply(state_of($t), {}, 'health says nothing of it');
+
+    # what was found before is no longer said
+
+    my $models = 'location /api/items { dataflow_model items { field b text; '
+                 . 'timestamps off; } }';
+
+    $t->write_conf(migrate => 'verify', models => $models)->reload;
+    ok(wait_state($t, 'differs'), 'verify');
+    $t->write_conf(migrate => 'off', models => $models)->reload;
+    is_deeply(state_of($t), {}, 'off again');
 
     $t->done;
 };

@@ -146,7 +146,7 @@ df_schema_finish_once(ngx_conf_t *cf, df_schema_conf_t *conf, ngx_uint_t i)
 static ngx_int_t
 df_schema_finish_slot(ngx_conf_t *cf, df_database_t *database)
 {
-    if (database->migration) {
+    if (database->migration || database->migrate == DF_MIGRATE_OFF) {
         return NGX_OK;
     }
 

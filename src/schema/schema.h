@@ -297,7 +297,8 @@ char *df_schema_conf_description(ngx_conf_t *cf, ngx_command_t *cmd,
 
 /*
  * What only the whole configuration tells: automatic fields, keys, relations,
- * SQL names, the "migration" slot of each database that has models.
+ * SQL names, the "migration" slot of each database that has models and is not
+ * "migrate off".
  */
 ngx_int_t df_schema_finish(ngx_conf_t *cf, df_schema_conf_t *conf);
 

@@ -76,8 +76,7 @@ df_schema_init_process(ngx_cycle_t *cycle, df_pg_conf_t *pg,
     for (i = 0; i < pg->databases.nelts; i++) {
         database = databases[i];
 
-        if (database->migrate == DF_MIGRATE_OFF || database->migration == NULL)
-        {
+        if (database->migration == NULL) {
             continue;
         }
 
