@@ -64,10 +64,18 @@ df_pg_pool_queue(df_pg_pool_t *pool, df_pg_job_t *job, ngx_uint_t front)
 void
 df_pg_pool_unqueue(df_pg_job_t *job)
 {
+    df_pg_pool_t  *pool;
+
+    pool = job->pool;
+
     ngx_queue_remove(&job->queue);
 
-    job->pool->nqueued--;
-    df_pg_uncount(job->pool, queued);
+    pool->nqueued--;
+    df_pg_uncount(pool, queued);
+
+    if (pool->nqueued == 0 && pool->expire.timer_set) {
+        ngx_del_timer(&pool->expire);
+    }
 }
 
 
@@ -358,15 +366,16 @@ df_pg_dispatch_expire_arm(df_pg_pool_t *pool)
     ngx_msec_int_t   left;
 
     if (pool->nqueued == 0) {
-        if (pool->expire.timer_set) {
-            ngx_del_timer(&pool->expire);
-        }
-
         return;
     }
 
     job = df_pg_dispatch_oldest(pool);
     left = (ngx_msec_int_t) (job->expires - ngx_current_msec);
+
+    /* a worker that is to exit stays for requests only */
+
+    pool->expire.cancelable = ngx_queue_empty(&pool->reads)
+                              && ngx_queue_empty(&pool->owns);
 
     ngx_add_timer(&pool->expire, (ngx_msec_t) ngx_max(left, 1));
 }
