@@ -297,6 +297,12 @@ sub load {
 
     my @children;
 
+    # who is stopped early has to be able to say so
+
+    my $term = POSIX::SigSet->new(POSIX::SIGTERM());
+    my $old = POSIX::SigSet->new;
+    POSIX::sigprocmask(POSIX::SIG_BLOCK(), $term, $old);
+
     for my $i (1 .. $n) {
         pipe my $in, my $out or die $!;
 
@@ -308,11 +314,13 @@ sub load {
         }
 
         CORE::close $in;
-        my $ok = eval { _child($class->new($t), $i, $sub, $out); 1 };
+        my $ok = eval { _child($class->new($t), $i, $sub, $out, $old); 1 };
         print STDERR "# load $i: $@" unless $ok;
         $out->flush;
         POSIX::_exit($ok ? 0 : 1);
     }
+
+    POSIX::sigprocmask(POSIX::SIG_SETMASK(), $old);
 
     return bless { children => \@children }, 'DataflowTest::Client::Load';
 }
@@ -321,13 +329,14 @@ sub load {
 # notes are kept till the end: nobody reads the pipe before
 
 sub _child {
-    my ($client, $i, $sub, $out) = @_;
+    my ($client, $i, $sub, $out, $mask) = @_;
 
     my $stop;
     my @notes;
 
     local $SIG{TERM} = sub { $stop = 1 };
     local $SIG{INT} = 'IGNORE';
+    POSIX::sigprocmask(POSIX::SIG_SETMASK(), $mask);
 
     srand $$;
 
