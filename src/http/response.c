@@ -111,8 +111,8 @@ df_http_response_headers(df_http_ctx_t *ctx)
         return NGX_ERROR;
     }
 
-    return ctx->query.op == DF_CREATE ? df_http_response_location(ctx)
-                                      : NGX_OK;
+    return (ctx->query.op == DF_CREATE && run->key.len)
+           ? df_http_response_location(ctx) : NGX_OK;
 }
 
 

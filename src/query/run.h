@@ -54,8 +54,8 @@ void df_query_result(void *data, ngx_uint_t i, PGresult *res, ngx_uint_t row,
 /* all results are there: the answer, or why there is none */
 void df_query_result_finish(df_query_state_t *state);
 
-/* NGX_DECLINED with the problem filled when the columns are of other types
-   than the model says */
+/* NGX_DECLINED with the problem filled when the columns of a read are of other
+   types than the model says; those of a write are taken as they are */
 ngx_int_t df_query_result_types(df_query_state_t *state, const PGresult *res);
 /* the cursor behind a row */
 ngx_int_t df_query_result_next(df_query_state_t *state, const PGresult *res,

@@ -14,11 +14,10 @@
 /* the first buffer of a list */
 #define DF_QUERY_LIST_SIZE      32768
 
-/* of pg_type.dat: types whose binary form is their text, and the first type
-   that is not PostgreSQL's own */
-#define DF_QUERY_TEXT_OID       25
+/* of pg_type.dat: char(n) and its array, and the first type that is not
+   PostgreSQL's own */
 #define DF_QUERY_BPCHAR_OID     1042
-#define DF_QUERY_VARCHAR_OID    1043
+#define DF_QUERY_BPCHARS_OID    1014
 #define DF_QUERY_FIRST_OWN_OID  16384
 
 
@@ -38,6 +37,8 @@ static ngx_int_t df_query_result_check(df_query_state_t *state,
     const PGresult *res);
 static ngx_uint_t df_query_result_type_fits(const df_field_t *field,
     Oid type);
+static ngx_int_t df_query_result_type_take(df_query_state_t *state,
+    ngx_uint_t i, Oid type);
 static void df_query_result_untouched(df_query_state_t *state);
 
 
@@ -343,18 +344,22 @@ df_query_result_check(df_query_state_t *state, const PGresult *res)
 
 /*
  * Without migration a column may be of another type than the model says; its
- * binary form would be misread.
+ * binary form would be misread.  A read is refused then.  A write is done
+ * already, and a refusal would say that it is not: it is answered with what
+ * the database has.
  */
 
 ngx_int_t
 df_query_result_types(df_query_state_t *state, const PGresult *res)
 {
-    Oid                type;
-    df_run_t          *run;
-    ngx_uint_t         i;
-    const df_field_t  *field;
+    Oid                  type;
+    df_run_t            *run;
+    ngx_uint_t           i;
+    const df_field_t    *field;
+    const df_request_t  *r;
 
     run = state->run;
+    r = run->admitted->request;
 
     for (i = 0; i < state->compiled.ncolumns; i++) {
         field = state->compiled.columns[i];
@@ -367,12 +372,18 @@ df_query_result_types(df_query_state_t *state, const PGresult *res)
         ngx_log_error(NGX_LOG_ERR, run->log, 0,
                       "model \"%V\": field \"%V\" is not of type %V%s in the "
                       "database, but of the type with OID %uD",
-                      &run->admitted->request->model->name, &field->name,
-                      &field->type->name, field->array ? "[]" : "",
-                      (uint32_t) type);
+                      &r->model->name, &field->name, &field->type->name,
+                      field->array ? "[]" : "", (uint32_t) type);
 
-        return df_problem_set(&run->problem, DF_PROBLEM_SCHEMA_DRIFT,
-                              "a column has another type in the database");
+        if (r->op == DF_LIST || r->op == DF_GET) {
+            return df_problem_set(&run->problem, DF_PROBLEM_SCHEMA_DRIFT,
+                                  "a column has another type in the "
+                                  "database");
+        }
+
+        if (df_query_result_type_take(state, i, type) != NGX_OK) {
+            return NGX_ERROR;
+        }
     }
 
     return NGX_OK;
@@ -382,6 +393,9 @@ df_query_result_types(df_query_state_t *state, const PGresult *res)
 static ngx_uint_t
 df_query_result_type_fits(const df_field_t *field, Oid type)
 {
+    ngx_uint_t        array;
+    const df_type_t  *known;
+
     if (type == df_schema_oid(field)
         || field->selected.len != field->quoted.len)
     {
@@ -394,11 +408,37 @@ df_query_result_type_fits(const df_field_t *field, Oid type)
 
     /* text has relatives, enumerations and citext among them */
 
-    return field->array
-           || type == DF_QUERY_TEXT_OID
-           || type == DF_QUERY_BPCHAR_OID
-           || type == DF_QUERY_VARCHAR_OID
-           || type >= DF_QUERY_FIRST_OWN_OID;
+    if (type == (field->array ? DF_QUERY_BPCHARS_OID : DF_QUERY_BPCHAR_OID)
+        || type >= DF_QUERY_FIRST_OWN_OID)
+    {
+        return 1;
+    }
+
+    known = df_schema_type_by_oid(type, &array);
+
+    return (known->flags & DF_TYPE_TEXT) && array == field->array;
+}
+
+
+static ngx_int_t
+df_query_result_type_take(df_query_state_t *state, ngx_uint_t i, Oid type)
+{
+    df_field_t  *field;
+    ngx_uint_t   array;
+
+    field = ngx_palloc(state->run->pool, sizeof(df_field_t));
+    if (field == NULL) {
+        return NGX_ERROR;
+    }
+
+    *field = *state->compiled.columns[i];
+
+    field->type = df_schema_type_by_oid(type, &array);
+    field->array = array;
+
+    state->compiled.columns[i] = field;
+
+    return NGX_OK;
 }
 
 

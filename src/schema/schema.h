@@ -112,6 +112,9 @@ struct df_type_s {
 /* by name, for nginx.conf; NULL when there is none */
 const df_type_t *df_schema_type(const ngx_str_t *name);
 const df_type_t *df_schema_type_of(df_kind_t kind);
+/* of a column, and whether it is an array; when its binary form is not known
+   here, a type whose values are all null */
+const df_type_t *df_schema_type_by_oid(Oid oid, ngx_uint_t *array);
 
 
 /* fields */

@@ -18,6 +18,18 @@
 #define DF_SCHEMA_TIME    (DF_SCHEMA_PLAIN|DF_TYPE_TIME)
 
 
+static u_char *df_schema_unknown_encode(u_char *p, const u_char *v,
+    size_t len);
+
+
+static const df_type_t  df_schema_unknown = {
+    .name = ngx_string("unknown"),
+    .flags = DF_TYPE_SHORT,
+    .bound = df_schema_short_bound,
+    .encode = df_schema_unknown_encode
+};
+
+
 /* in the order of df_kind_t; the object identifiers are PostgreSQL's own and
    never change */
 
@@ -160,6 +172,38 @@ const df_type_t *
 df_schema_type_of(df_kind_t kind)
 {
     return &df_schema_types[kind];
+}
+
+
+/* real and double are only read as text */
+
+const df_type_t *
+df_schema_type_by_oid(Oid oid, ngx_uint_t *array)
+{
+    ngx_uint_t        i;
+    const df_type_t  *type;
+
+    for (i = 0; i < DF_KINDS; i++) {
+        type = &df_schema_types[i];
+
+        if ((type->oid == oid || type->array_oid == oid)
+            && i != DF_REAL && i != DF_DOUBLE)
+        {
+            *array = (type->array_oid == oid);
+            return type;
+        }
+    }
+
+    *array = 0;
+
+    return &df_schema_unknown;
+}
+
+
+static u_char *
+df_schema_unknown_encode(u_char *p, const u_char *v, size_t len)
+{
+    return p;
 }
 
 
