@@ -206,7 +206,7 @@ install: $(MODULE)
 	install -D -m 644 $(MODULE) \
 	    '$(DESTDIR)$(MODULES_DIR)/ngx_dataflow_module.so'
 	@[ ! -d $(dir $(ENABLED)) ] || { set -e; \
-	    echo "enabling it in $(ENABLED)"; \
+	    echo "enabling it in $(DESTDIR)$(ENABLED)"; \
 	    mkdir -p '$(DESTDIR)$(dir $(AVAILABLE))' \
 	        '$(DESTDIR)$(dir $(ENABLED))'; \
 	    echo 'load_module modules/ngx_dataflow_module.so;' \
