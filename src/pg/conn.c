@@ -56,6 +56,7 @@ df_pg_conn_open(df_pg_pool_t *pool)
     conn->timer.handler = df_pg_conn_timer;
     conn->timer.data = conn;
     conn->timer.log = pool->log;
+    ngx_queue_init(&conn->jobs);
     ngx_queue_init(&conn->prepared_lru);
 
     pool->connecting = conn;

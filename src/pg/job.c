@@ -239,7 +239,9 @@ df_pg_abandon(df_pg_job_t *job)
         return;
     }
 
-    if (job->conn->state == DF_PG_CONN_OWN && job->conn->owner == job) {
+    /* its connection may have been lost just now */
+
+    if (job->conn && job->conn->owner == job) {
         job->hold = 0;
         df_pg_conn_cancel(job->conn);
     }

@@ -149,6 +149,7 @@ df_pg_conn_take_back(df_pg_conn_t *conn, df_pg_job_t *but)
 
         if (e->job != job) {
             job = e->job;
+            ngx_queue_remove(&job->queue);
             ngx_queue_insert_tail(&jobs, &job->queue);
             conn->njobs--;
         }
@@ -288,34 +289,16 @@ df_pg_conn_cancelled(void *data, const df_pg_error_t *error)
 }
 
 
-/*
- * Jobs are collected first: their owners may submit or abandon others.  why
- * is NULL when an idle connection is only closed.
- */
+/* why is NULL when an idle connection is only closed */
 
 void
 df_pg_conn_lost(df_pg_conn_t *conn, const char *why)
 {
-    ngx_uint_t       i;
-    ngx_queue_t      jobs, *q;
-    df_pg_job_t     *job, *owner;
-    df_pg_pool_t    *pool;
-    df_pg_expect_t  *e;
+    ngx_queue_t    jobs, *q;
+    df_pg_job_t   *job, *owner;
+    df_pg_pool_t  *pool;
 
     pool = conn->pool;
-    job = NULL;
-
-    ngx_queue_init(&jobs);
-
-    for (i = conn->expect_head; i != conn->expect_tail; i++) {
-        e = &conn->expect[i & (conn->expect_size - 1)];
-
-        if (e->job && e->job != job) {
-            job = e->job;
-            ngx_queue_insert_tail(&jobs, &job->queue);
-        }
-    }
-
     owner = conn->owner;
 
     if (owner && owner->state == DF_PG_JOB_HELD) {
@@ -329,7 +312,11 @@ df_pg_conn_lost(df_pg_conn_t *conn, const char *why)
                       &pool->database->name, why);
     }
 
-    /* before its jobs are sent again, the lost one must be out of reach */
+    /* before its jobs are sent again, or their owners do anything, the lost
+       one must be out of reach */
+
+    ngx_queue_init(&jobs);
+    ngx_queue_add(&jobs, &conn->jobs);
 
     for (q = ngx_queue_head(&jobs); q != ngx_queue_sentinel(&jobs);
          q = ngx_queue_next(q))

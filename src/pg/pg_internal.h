@@ -195,6 +195,7 @@ struct df_pg_conn_s {
     ngx_event_t               timer;
     ngx_resolver_ctx_t       *resolving;
 
+    ngx_queue_t               jobs;         /* sent, in their order */
     df_pg_job_t              *owner;        /* OWN; may hold it */
     df_pg_job_t              *canceller;    /* a cancel may still arrive */
     ngx_uint_t                njobs;        /* SHARED */

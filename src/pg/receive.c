@@ -360,6 +360,8 @@ df_pg_receive_finish(df_pg_conn_t *conn, df_pg_job_t *job)
 {
     ngx_uint_t  resend;
 
+    ngx_queue_remove(&job->queue);
+
     if (conn->state == DF_PG_CONN_SHARED) {
         conn->njobs--;
     }

@@ -32,6 +32,8 @@ df_pg_send_job(df_pg_conn_t *conn, df_pg_job_t *job)
     job->state = DF_PG_JOB_SENT;
     job->sent = df_pg_now();
 
+    ngx_queue_insert_tail(&conn->jobs, &job->queue);
+
     own = (conn->state == DF_PG_CONN_OWN);
 
     if (job->alone && conn->segment
