@@ -40,6 +40,14 @@ CONF
             dataflow_expose list get;
         }
 
+        location /api/slash/ {
+            dataflow_model things4 {
+                table things;
+                field name text required;
+                field n integer;
+            }
+        }
+
         location /api/gzip {
             gzip on;
             gzip_min_length 1;
@@ -100,6 +108,16 @@ subtest 'keys that are texts' => sub {
 
     is($t->get('/api/named/query')->code, 200, 'GET of the key "query"');
     is($t->post('/api/named/query', {})->code, 200, 'POST is a list');
+};
+
+
+subtest 'a location with a slash at its end' => sub {
+    my $r = $t->get('/api/slash');
+    is($r->code, 301, 'without the slash');
+    like($r->header('Location'), qr{/api/slash/$}, 'Location');
+
+    is($t->get('/api/slash/')->code, 200, 'list');
+    is($t->get('/api/slash/1')->code, 200, 'get');
 };
 
 

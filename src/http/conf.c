@@ -406,6 +406,10 @@ df_http_conf_model(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     if (dlcf->path.len && dlcf->path.data[dlcf->path.len - 1] == '/') {
         dlcf->path.len--;
+
+        /* as with proxy_pass, the path without the slash leads here */
+
+        clcf->auto_redirect = 1;
     }
 
     return NGX_CONF_OK;
