@@ -23,6 +23,9 @@ my $t = DataflowTest->new(
                 field amount integer default=0;
             }
         }
+        location /api/others {
+            dataflow_model others { field name text; }
+        }
 CONF
 
 subtest 'a constraint that is checked at the commit' => sub {
@@ -40,6 +43,34 @@ subtest 'a constraint that is checked at the commit' => sub {
     is_deeply([sort $t->backends], \@before, 'on connections that stay');
     unlike($t->error_log, qr/connection was lost/, 'none was lost');
 };
+
+# with one connection, which stalls: what came meanwhile gets another
+
+subtest 'behind a read that stalls' => sub {
+    for (1 .. 8) {
+        is($t->get("/api/$_")->code, 200) for 'items', 'others';
+    }
+
+    is(scalar($t->backends), 1, 'one connection');
+
+    my $dbh = $t->pg->connect($t->database);
+    $dbh->do('BEGIN');
+    $dbh->do('LOCK TABLE items');
+
+    my $slow = DataflowTest::Client->new($t);
+    my $c = DataflowTest::Client->new($t, timeout => 2);
+
+    $slow->send('GET', '/api/items');
+    sleep 0.02;
+
+    my $r = $c->request('GET', '/api/others');
+    is($r->code, 200, 'is answered');
+    cmp_ok($r->{took}, '<', 0.5, 'soon');
+
+    $dbh->do('ROLLBACK');
+    is($slow->read->code, 200, 'and the other later');
+};
+
 
 # OpenSSL may hold decrypted bytes that the socket raises no event for: with
 # records of 16K, as newer servers and poolers send them

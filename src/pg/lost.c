@@ -67,6 +67,10 @@ df_pg_conn_stall(df_pg_conn_t *conn)
         }
 
         df_pg_conn_take_back(conn, slow);
+
+        /* those who wait for its next segment too */
+
+        df_pg_pool_wake(conn->pool);
     }
 
     /* its owner may have left since */
