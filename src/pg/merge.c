@@ -119,8 +119,8 @@ df_pg_merge_collect(df_pg_job_t *first, df_pg_job_t **members)
     ngx_queue_t  *q;
     df_pg_job_t  *job;
 
-    if (first->group || first->alone || first->nstatements != 1
-        || first->statements->key == NULL)
+    if (first->group || first->alone || first->shape == NULL
+        || first->nstatements != 1 || first->statements->key == NULL)
     {
         return 0;
     }
