@@ -166,6 +166,81 @@ subtest 'update operators' => sub {
 };
 
 
+subtest 'operators that a field does not take' => sub {
+    my %problem = (
+        '{"stock":{"$incr":1}}' =>
+            '"stock" takes no operator "$incr"; did you mean "$inc"? It takes '
+            . '$inc, $dec, $mul, $min, $max',
+        '{"stock":{"inc":1}}' =>
+            '"stock" takes no operator "inc"; did you mean "$inc"? It takes '
+            . '$inc, $dec, $mul, $min, $max',
+        '{"name":{"$inc":1}}' =>
+            '"name" takes no operator "$inc"; it takes $min, $max',
+        '{"tags":{"$push":"a"}}' =>
+            '"tags" takes no operator "$push"; it takes $append, $remove',
+        '{"stock":{"$inc":1,"$max":2}}' => '"$inc" has to stand alone',
+        '{"attrs":{"$mrege":{"a":1}}}' =>
+            '"attrs" takes no operator "$mrege"; did you mean "$merge"? It '
+            . 'takes $merge; PUT stores such an object as a value',
+        '{"attrs":{"$set":{"a":1}}}' =>
+            '"attrs" takes no operator "$set"; it takes $merge; PUT stores '
+            . 'such an object as a value',
+        '{"attrs":{"$inc":1}}' =>
+            '"attrs" takes no operator "$inc"; it takes $merge; PUT stores '
+            . 'such an object as a value',
+        '{"attrs":{"$merge":{"a":1},"z":2}}' =>
+            '"$merge" has to stand alone; PUT stores such an object as a '
+            . 'value',
+        '{"attrs":{"z":2,"$merge":{"a":1}}}' =>
+            '"$merge" has to stand alone; PUT stores such an object as a '
+            . 'value',
+        '{"attrs":{"z":2,"$ref":"#"}}' =>
+            '"attrs" takes no operator "$ref"; it takes $merge; PUT stores '
+            . 'such an object as a value',
+    );
+
+    my $before = $t->get('/api/products/1')->body;
+
+    for my $body (sort keys %problem) {
+        my $r = $t->patch('/api/products/1', $body);
+        my ($name) = $body =~ /"(\w+)"/;
+
+        is($r->code, 422, $body) or diag($r->body);
+        is_deeply($r->json->{errors},
+                  [{ pointer => "/$name", code => 'unknown_operator',
+                     detail => $problem{$body} }], "$body: what is wrong");
+    }
+
+    is($t->get('/api/products/1')->body, $before, 'nothing was changed');
+
+    my $r = $t->patch('/api/products/1', '{"stock":{"amount":1}}');
+    is($r->json->{errors}[0]{code}, 'type', 'an object that is none');
+    $r = $t->patch('/api/products/1', '{"tags":{"a":1}}');
+    is($r->json->{errors}[0]{detail},
+       'expected an array with each element a string', 'for an array');
+
+    is($t->patch('/api/products/1', '{"attrs":{"deep":{"$ref":"#"}}}')->code,
+       200, 'a name with $ further down is a name');
+
+    for my $value ('{"$merge": {"a": 1}}', '{"$mrege": 1}', '{"$inc": 1}',
+                   '{"z": 1, "$ref": "#"}')
+    {
+        $r = $t->post('/api/products', '{"sku":"json","name":"a","price":1,'
+                      . qq("attrs":$value}));
+        is($r->code, 201, "POST: $value") or diag($r->body);
+        like($r->body, qr/"attrs":\Q$value\E/, "$value is a value");
+
+        my $path = $r->header('Location');
+        $r = $t->put($path, '{"sku":"json","name":"a","price":1,'
+                     . qq("attrs":$value}));
+        is($r->code, 200, "PUT: $value") or diag($r->body);
+        like($r->body, qr/"attrs":\Q$value\E/, "$value is a value");
+
+        $t->delete($path);
+    }
+};
+
+
 sub plain {
     my ($v) = @_;
     return ref $v eq 'ARRAY' ? [ map { plain($_) } @$v ]

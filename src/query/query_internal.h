@@ -188,7 +188,12 @@ struct df_update_operator_s {
     const char    *sql;         /* %f the field, %v the value, %n now */
 };
 
-const df_update_operator_t *df_query_update_operator(const ngx_str_t *name);
+/* update.c: of those that the field takes; NULL when there is none */
+const df_update_operator_t *df_query_update_operator(const df_field_t *field,
+    const ngx_str_t *name);
+ngx_str_t *df_query_update_nearest(const df_field_t *field,
+    const ngx_str_t *name);
+ngx_str_t df_query_update_names(ngx_pool_t *pool, const df_field_t *field);
 
 
 /* gate: a request that may be compiled */

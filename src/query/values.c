@@ -2,9 +2,8 @@
 /*
  * Copyright (C) the ngx_dataflow authors
  *
- * The body of create, update and replace to assignments, and the operators
- * that an update knows.  All that is wrong with a body is reported together,
- * before the database is asked.
+ * The body of create, update and replace to assignments.  All that is wrong
+ * with a body is reported together, before the database is asked.
  */
 
 
@@ -26,12 +25,14 @@ static ngx_int_t df_query_values_field(df_query_values_t *v,
     const cJSON *node, const df_field_t *field);
 static ngx_int_t df_query_values_stored(df_query_values_t *v,
     const cJSON *node, const df_field_t *field);
-static ngx_uint_t df_query_values_is_operator(const cJSON *node,
-    const df_field_t *field);
-static ngx_int_t df_query_values_operator(df_query_values_t *v,
+static ngx_uint_t df_query_values_is_operator(df_query_values_t *v,
     const cJSON *node, const df_field_t *field);
-static const df_update_operator_t *df_query_values_find(df_query_values_t *v,
-    const df_field_t *field, const cJSON *node);
+static const cJSON *df_query_values_named(const cJSON *node);
+static ngx_int_t df_query_values_operator(df_query_values_t *v,
+    const cJSON *object, const df_field_t *field);
+static ngx_int_t df_query_values_unknown(df_query_values_t *v,
+    const cJSON *object, const df_field_t *field, const ngx_str_t *name);
+static const char *df_query_values_or_put(const df_field_t *field);
 static ngx_int_t df_query_values_operand(df_query_values_t *v,
     const cJSON *node, df_assignment_t *a);
 static ngx_int_t df_query_values_parse(df_query_values_t *v,
@@ -42,39 +43,6 @@ static df_assignment_t *df_query_values_push(ngx_array_t *list,
     const df_field_t *field);
 static ngx_int_t df_query_values_refuse(df_query_values_t *v,
     const ngx_str_t *pointer, const char *code, const char *fmt, ...);
-static ngx_str_t *df_query_update_operator_name(void *list, ngx_uint_t i);
-
-
-/* $merge is JSON's own merge (RFC 7396) of one level: what is no object is
-   taken for an empty one */
-
-static df_update_operator_t  df_query_update_operators[] = {
-    { .name = ngx_string("$inc"), .types = DF_TYPE_NUMBER, .scale = 1,
-      .sql = "%f + %v" },
-    { .name = ngx_string("$dec"), .types = DF_TYPE_NUMBER, .scale = 1,
-      .sql = "%f - %v" },
-    { .name = ngx_string("$mul"), .types = DF_TYPE_NUMBER,
-      .sql = "%f * %v" },
-    { .name = ngx_string("$min"), .types = DF_TYPE_ORDERED, .constrain = 1,
-      .sql = "LEAST(%f, %v)" },
-    { .name = ngx_string("$max"), .types = DF_TYPE_ORDERED, .constrain = 1,
-      .sql = "GREATEST(%f, %v)" },
-    { .name = ngx_string("$now"), .types = DF_TYPE_TIME, .flag = 1,
-      .sql = "%n" },
-    { .name = ngx_string("$append"), .on_array = 1, .constrain = 1,
-      .sql = "array_append(%f, %v)" },
-    { .name = ngx_string("$remove"), .on_array = 1,
-      .sql = "array_remove(%f, %v)" },
-    { .name = ngx_string("$merge"), .on_json = 1,
-      .sql = "CASE jsonb_typeof(%f) WHEN 'object' THEN %f "
-             "ELSE '{}' END || %v" }
-};
-
-#define DF_QUERY_UPDATE_OPERATORS                                             \
-    (sizeof(df_query_update_operators) / sizeof(df_update_operator_t))
-
-
-static ngx_str_t  df_query_merge = ngx_string("$merge");
 
 
 ngx_int_t
@@ -170,8 +138,8 @@ df_query_values_field(df_query_values_t *v, const cJSON *node,
                                       "\"%V\" cannot be set", &field->name);
     }
 
-    if (df_query_values_is_operator(node, field)) {
-        return df_query_values_operator(v, node->child, field);
+    if (df_query_values_is_operator(v, node, field)) {
+        return df_query_values_operator(v, node, field);
     }
 
     rc = df_query_values_parse(v, node, field, 0, 1, NULL, &value);
@@ -230,15 +198,14 @@ df_query_values_stored(df_query_values_t *v, const cJSON *node,
 
 
 /*
- * No value of a field is written as an object, but a json's: there only
- * {"$merge": …} alone is not the value itself.
+ * No value of a field is written as an object, but a json's: of that a PATCH
+ * takes each name with $ for an operator, so that one mistyped is not stored.
  */
 
 static ngx_uint_t
-df_query_values_is_operator(const cJSON *node, const df_field_t *field)
+df_query_values_is_operator(df_query_values_t *v, const cJSON *node,
+    const df_field_t *field)
 {
-    ngx_str_t  name;
-
     if (df_json_kind(node) != DF_JSON_OBJECT || node->child == NULL) {
         return 0;
     }
@@ -247,49 +214,63 @@ df_query_values_is_operator(const cJSON *node, const df_field_t *field)
         return 1;
     }
 
-    if (node->child->next != NULL) {
-        return 0;
+    return v->request->op == DF_UPDATE && df_query_values_named(node) != NULL;
+}
+
+
+/* the first member whose name begins with $ */
+
+static const cJSON *
+df_query_values_named(const cJSON *node)
+{
+    ngx_str_t     name;
+    const cJSON  *member;
+
+    for (member = node->child; member; member = member->next) {
+        name = df_json_name(member);
+
+        if (name.len && name.data[0] == '$') {
+            return member;
+        }
     }
 
-    name = df_json_name(node->child);
-
-    return name.len == df_query_merge.len
-           && ngx_memcmp(name.data, df_query_merge.data, name.len) == 0;
+    return NULL;
 }
 
 
 static ngx_int_t
-df_query_values_operator(df_query_values_t *v, const cJSON *node,
+df_query_values_operator(df_query_values_t *v, const cJSON *object,
     const df_field_t *field)
 {
-    ngx_int_t                    rc;
-    ngx_str_t                    pointer, name;
-    df_assignment_t              a, *added;
-    const df_update_operator_t  *op;
+    ngx_int_t         rc;
+    ngx_str_t         name, pointer;
+    const cJSON      *node;
+    df_assignment_t   a, *added;
 
-    op = df_query_values_find(v, field, node);
-    if (op == NULL) {
-        return NGX_DECLINED;
+    node = df_query_values_named(object);
+    name = df_json_name(node ? node : object->child);
+
+    ngx_memzero(&a, sizeof(df_assignment_t));
+    a.field = field;
+    a.op = df_query_update_operator(field, &name);
+
+    if (a.op == NULL) {
+        return df_query_values_unknown(v, object, field, &name);
     }
 
-    if (v->request->op != DF_UPDATE || node->next != NULL) {
-        name = df_json_name(node->next ? node->next : node);
+    if (v->request->op != DF_UPDATE || object->child->next != NULL) {
         pointer = df_json_pointer(v->request->pool, v->pointer, &field->name);
 
         if (v->request->op != DF_UPDATE) {
             return df_query_values_refuse(v, &pointer, "operator",
                                           "\"%V\" changes a stored value and "
-                                          "is for PATCH", &op->name);
+                                          "is for PATCH", &name);
         }
 
-        return df_query_values_refuse(v, &pointer, "operator",
-                                      "expected one operator, but \"%V\" "
-                                      "follows \"%V\"", &name, &op->name);
+        return df_query_values_refuse(v, &pointer, "unknown_operator",
+                                      "\"%V\" has to stand alone%s", &name,
+                                      df_query_values_or_put(field));
     }
-
-    ngx_memzero(&a, sizeof(df_assignment_t));
-    a.field = field;
-    a.op = op;
 
     rc = df_query_values_operand(v, node, &a);
     if (rc != NGX_OK) {
@@ -307,67 +288,51 @@ df_query_values_operator(df_query_values_t *v, const cJSON *node,
 }
 
 
-/* NULL when there is none of this name, or it is not for the field */
-
-static const df_update_operator_t *
-df_query_values_find(df_query_values_t *v, const df_field_t *field,
-    const cJSON *node)
+static ngx_int_t
+df_query_values_unknown(df_query_values_t *v, const cJSON *object,
+    const df_field_t *field, const ngx_str_t *name)
 {
-    ngx_str_t                    name, pointer, *nearest;
-    ngx_uint_t                   fits;
-    const df_update_operator_t  *op;
+    ngx_str_t    pointer, names, meant, *nearest;
+    df_value_t   value;
+    const char  *put;
 
-    name = df_json_name(node);
-    op = df_query_update_operator(&name);
+    meant = *name;
 
-    if (op != NULL) {
+    if (name->len == 0 || name->data[0] != '$') {
+        meant = df_str_printf(v->request->pool, "$%V", name);
+    }
 
-        if (field->array) {
-            fits = op->on_array;
+    nearest = df_query_update_nearest(field, &meant);
 
-        } else if (field->type->kind == DF_JSON) {
-            fits = op->on_json;
-
-        } else {
-            fits = (op->types & field->type->flags) != 0;
-        }
-
-        if (fits) {
-            return op;
-        }
+    if (meant.len != name->len
+        && (nearest == NULL || v->request->op != DF_UPDATE))
+    {
+        return df_query_values_parse(v, object, field, 0, 1, NULL, &value);
     }
 
     pointer = df_json_pointer(v->request->pool, v->pointer, &field->name);
-
-    if (op != NULL) {
-        (void) df_query_values_refuse(v, &pointer, "operator",
-                                      "\"%V\" is not for a field of type "
-                                      "%V%s", &name, &field->type->name,
-                                      field->array ? "[]" : "");
-        return NULL;
-    }
-
-    if (name.len == 0 || name.data[0] != '$') {
-        (void) df_query_values_refuse(v, &pointer, "type", "expected %V",
-                                      &field->type->expected);
-        return NULL;
-    }
-
-    nearest = df_nearest(&name, df_query_update_operators,
-                         DF_QUERY_UPDATE_OPERATORS,
-                         df_query_update_operator_name);
+    names = df_query_update_names(v->request->pool, field);
+    put = df_query_values_or_put(field);
 
     if (nearest == NULL) {
-        (void) df_query_values_refuse(v, &pointer, "unknown_operator",
-                                      "there is no operator \"%V\"", &name);
-        return NULL;
+        return df_query_values_refuse(v, &pointer, "unknown_operator",
+                                      "\"%V\" takes no operator \"%V\"; it "
+                                      "takes %V%s", &field->name, name,
+                                      &names, put);
     }
 
-    (void) df_query_values_refuse(v, &pointer, "unknown_operator",
-                                  "there is no operator \"%V\"; "
-                                  "did you mean \"%V\"?", &name, nearest);
+    return df_query_values_refuse(v, &pointer, "unknown_operator",
+                                  "\"%V\" takes no operator \"%V\"; did you "
+                                  "mean \"%V\"? It takes %V%s", &field->name,
+                                  name, nearest, &names, put);
+}
 
-    return NULL;
+
+static const char *
+df_query_values_or_put(const df_field_t *field)
+{
+    return (field->type->kind == DF_JSON && !field->array)
+           ? "; PUT stores such an object as a value" : "";
 }
 
 
@@ -524,33 +489,4 @@ df_query_values_refuse(df_query_values_t *v, const ngx_str_t *pointer,
 
     return df_problem_add(v->problem, DF_PROBLEM_VALIDATION_FAILED,
                           DF_AT_POINTER, pointer, code, "%V", &text);
-}
-
-
-const df_update_operator_t *
-df_query_update_operator(const ngx_str_t *name)
-{
-    ngx_uint_t             i;
-    df_update_operator_t  *op;
-
-    op = df_query_update_operators;
-
-    for (i = 0; i < DF_QUERY_UPDATE_OPERATORS; i++) {
-        if (name->len == op[i].name.len
-            && ngx_memcmp(name->data, op[i].name.data, name->len) == 0)
-        {
-            return &op[i];
-        }
-    }
-
-    return NULL;
-}
-
-
-static ngx_str_t *
-df_query_update_operator_name(void *list, ngx_uint_t i)
-{
-    df_update_operator_t  *op = list;
-
-    return &op[i].name;
 }
