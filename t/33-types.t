@@ -561,23 +561,43 @@ subtest 'all that PostgreSQL can hold is read, and written back' => sub {
 subtest 'arrays of arrays' => sub {
     my ($int) = grep { $_->{sql} eq 'integer[]' } @fields;
     my ($text) = grep { $_->{sql} eq 'text[]' } @fields;
+    my ($any) = grep { $_->{sql} eq 'jsonb[]' } @fields;
 
-    for (['[[1,2],[3,null]]', $int], ['[[[1]],[[2]]]', $int], ['[]', $int],
-         ['[["a,b","{}"],[null,"NULL"]]', $text], ['[[[[[["x"]]]]]]', $text])
-    {
-        my ($value, $f) = @$_;
-        my $r = $t->post('/api/vals', qq({"$f->{name}":$value}));
-        is($r->code, 201, "written: $value") or diag($r->body);
-        is(members($r->body)->{$f->{name}}, $value, "$value: read");
-    }
-
-    for my $value ('[[1],[2,3]]', '[1,[2]]', '[[1],2]', '[[]]', '[[],[]]',
-                   '[[[[[[[1]]]]]]]', '[null,[1]]', '[[1],null]', '{}', '1',
-                   '"{1}"', '[1,"x"]', '[1.5]', '[[null],[{}]]')
+    for my $value ('[[1,2],[3,4]]', '[[1],[2,3]]', '[1,[2]]', '[[1],2]',
+                   '[[]]', '[[],[]]', '[[[[[[[1]]]]]]]', '[null,[1]]',
+                   '[[1],null]', '{}', '1', '"{1}"', '[1,"x"]', '[1.5]')
     {
         my $r = $t->post('/api/vals', qq({"$int->{name}":$value}));
         is($r->code, 422, "refused: $value") or diag($r->body);
         is($r->json->{errors}[0]{pointer}, "/$int->{name}", 'pointer');
+        like($r->json->{errors}[0]{detail},
+             qr/^expected an array with each element a whole number from/,
+             'one dimension is expected');
+
+        $r = $t->get("/api/vals?$int->{name}=" . $value =~ s/"/%22/gr);
+        is($r->code, 400, "no operand: $value") or diag($r->body);
+        $r = $t->post('/api/vals/query',
+                      qq({"filter":{"$int->{name}":{"\$ne":$value}}}));
+        is($r->code, 400, "no operand in JSON: $value") or diag($r->body);
+    }
+
+    my $r = $t->post('/api/vals', qq({"$text->{name}":[["a"]]}));
+    is($r->json->{errors}[0]{detail},
+       'expected an array with each element a string', 'of text');
+
+    $r = $t->post('/api/vals', qq({"$any->{name}":[[1,[2]],[],null]}));
+    is($r->code, 201, 'an array is an element of json[]') or diag($r->body);
+    is(members($r->body)->{$any->{name}}, '[[1, [2]],[],null]', 'and stays');
+
+    for (["'{{1,2},{3,NULL}}'", '[[1,2],[3,null]]'],
+         ["'{{{{{{7}}}}}}'", '[[[[[[7]]]]]]'], ["'[0:1]={1,2}'", '[1,2]'],
+         ["'{}'", '[]'])
+    {
+        my ($literal, $value) = @$_;
+        my ($id) = $dbh->selectrow_array(
+            "INSERT INTO vals ($int->{name}) VALUES ($literal) RETURNING id");
+        is(members($t->get("/api/vals/$id")->body)->{$int->{name}}, $value,
+           "$literal: read as it is stored");
     }
 };
 

@@ -13,19 +13,6 @@
 #include "schema/schema_internal.h"
 
 
-/* an array on its way from JSON to PostgreSQL's literal */
-typedef struct {
-    const df_field_t    *field;
-    ngx_pool_t          *pool;
-    ngx_uint_t           constrain;
-    df_value_error_t    *error;
-
-    df_writer_t          writer;
-    ngx_uint_t           ndims;         /* 0 until the first element */
-    ngx_uint_t           lengths[DF_SCHEMA_ARRAY_DIMS];
-} df_schema_array_t;
-
-
 static ngx_int_t df_schema_node_parse(const df_field_t *field,
     ngx_pool_t *pool, const cJSON *node, ngx_uint_t constrain,
     df_value_t *value, df_value_error_t *error);
@@ -34,17 +21,7 @@ static ngx_uint_t df_schema_node_fits(const df_type_t *type,
 static ngx_int_t df_schema_array_parse(const df_field_t *field,
     ngx_pool_t *pool, const cJSON *node, ngx_uint_t constrain,
     df_value_t *value, df_value_error_t *error);
-static ngx_int_t df_schema_array_level(df_schema_array_t *array,
-    const cJSON *node, ngx_uint_t depth);
-static ngx_int_t df_schema_array_shape(df_schema_array_t *array,
-    const cJSON *node, ngx_uint_t depth);
-static ngx_int_t df_schema_array_element(df_schema_array_t *array,
-    const cJSON *node);
 static ngx_int_t df_schema_array_add(df_writer_t *w, const df_value_t *value);
-
-
-static const ngx_str_t  df_schema_array_uneven =
-    ngx_string("an array whose inner arrays have one length, at least 1");
 
 
 ngx_int_t
@@ -157,157 +134,57 @@ df_schema_node_fits(const df_type_t *type, df_json_kind_t kind)
 }
 
 
-/* node: NULL when the literal was not even JSON */
+/* One dimension: no type but json takes an array as an element.  node: NULL
+   when the literal was not even JSON. */
 
 static ngx_int_t
 df_schema_array_parse(const df_field_t *field, ngx_pool_t *pool,
     const cJSON *node, ngx_uint_t constrain, df_value_t *value,
     df_value_error_t *error)
 {
-    ngx_int_t          rc;
-    df_schema_array_t  array;
+    ngx_int_t     rc;
+    df_value_t    element;
+    df_writer_t   w;
+    const cJSON  *child;
 
     if (node == NULL || df_json_kind(node) != DF_JSON_ARRAY) {
         (void) df_schema_refuse(error, "type", &field->type->expected);
         goto refused;
     }
 
-    ngx_memzero(&array, sizeof(df_schema_array_t));
-
-    array.field = field;
-    array.pool = pool;
-    array.constrain = constrain;
-    array.error = error;
-
-    if (df_writer_init(&array.writer, pool, 256) != NGX_OK) {
+    if (df_writer_init(&w, pool, 256) != NGX_OK
+        || df_writer_add(&w, "{", 1) != NGX_OK)
+    {
         return NGX_ERROR;
     }
 
-    rc = df_schema_array_level(&array, node, 0);
+    for (child = node->child; child; child = child->next) {
 
-    if (rc == NGX_OK) {
-        return df_writer_text(&array.writer, &value->text);
+        rc = df_schema_parse_json(field, pool, child, 1, constrain, &element,
+                                  error);
+        if (rc == NGX_DECLINED) {
+            goto refused;
+        }
+
+        if (rc != NGX_OK
+            || df_schema_array_add(&w, &element) != NGX_OK
+            || (child->next && df_writer_add(&w, ",", 1) != NGX_OK))
+        {
+            return NGX_ERROR;
+        }
     }
 
-    if (rc == NGX_ERROR || error->expected.data == df_schema_array_uneven.data)
-    {
-        return rc;
+    if (df_writer_add(&w, "}", 1) != NGX_OK) {
+        return NGX_ERROR;
     }
+
+    return df_writer_text(&w, &value->text);
 
 refused:
 
     error->expected = df_str_printf(pool, "an array with each element %V",
                                     &error->expected);
     return NGX_DECLINED;
-}
-
-
-/* recursion ends at DF_SCHEMA_ARRAY_DIMS */
-
-static ngx_int_t
-df_schema_array_level(df_schema_array_t *array, const cJSON *node,
-    ngx_uint_t depth)
-{
-    ngx_int_t     rc;
-    const cJSON  *child;
-
-    if (df_schema_array_shape(array, node, depth) != NGX_OK) {
-        return df_schema_refuse(array->error, "type",
-                                &df_schema_array_uneven);
-    }
-
-    if (df_writer_add(&array->writer, "{", 1) != NGX_OK) {
-        return NGX_ERROR;
-    }
-
-    for (child = node->child; child; child = child->next) {
-
-        rc = (depth + 1 < array->ndims)
-             ? df_schema_array_level(array, child, depth + 1)
-             : df_schema_array_element(array, child);
-
-        if (rc != NGX_OK) {
-            return rc;
-        }
-
-        if (df_writer_add(&array->writer, child->next ? "," : "}", 1)
-            != NGX_OK)
-        {
-            return NGX_ERROR;
-        }
-    }
-
-    return node->child ? NGX_OK : df_writer_add(&array->writer, "}", 1);
-}
-
-
-/* The first array of each depth tells the others their length, the first
-   element how deep elements are.  An array in an array of json is a value. */
-
-static ngx_int_t
-df_schema_array_shape(df_schema_array_t *array, const cJSON *node,
-    ngx_uint_t depth)
-{
-    ngx_uint_t    n;
-    const cJSON  *child, *first;
-
-    if (df_json_kind(node) != DF_JSON_ARRAY) {
-        return NGX_DECLINED;
-    }
-
-    n = 0;
-
-    for (child = node->child; child; child = child->next) {
-        n++;
-    }
-
-    if (array->ndims == 0) {
-
-        /* on the way down to the first element */
-
-        for (first = node; /* void */ ; first = first->child) {
-
-            if (array->ndims == DF_SCHEMA_ARRAY_DIMS) {
-                return NGX_DECLINED;
-            }
-
-            array->ndims++;
-
-            if (first->child == NULL
-                || array->field->type->kind == DF_JSON
-                || df_json_kind(first->child) != DF_JSON_ARRAY)
-            {
-                break;
-            }
-        }
-    }
-
-    if (array->lengths[depth] == 0) {
-        array->lengths[depth] = n;
-    }
-
-    if (n == 0 && depth > 0) {
-        return NGX_DECLINED;
-    }
-
-    return (n == array->lengths[depth]) ? NGX_OK : NGX_DECLINED;
-}
-
-
-static ngx_int_t
-df_schema_array_element(df_schema_array_t *array, const cJSON *node)
-{
-    ngx_int_t   rc;
-    df_value_t  value;
-
-    rc = df_schema_parse_json(array->field, array->pool, node, 1,
-                              array->constrain, &value, array->error);
-
-    if (rc != NGX_OK) {
-        return rc;
-    }
-
-    return df_schema_array_add(&array->writer, &value);
 }
 
 
