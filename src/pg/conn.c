@@ -420,18 +420,13 @@ df_pg_conn_input(df_pg_conn_t *conn)
         ngx_post_event(conn->c->read, &ngx_posted_events);
     }
 
-    if (conn->expect_head != conn->expect_tail) {
-
-        if (conn->owner && conn->owner->lane == DF_PG_STREAM
-            && !conn->owner->paused && !conn->owner->orphan)
-        {
-            df_pg_conn_tick(conn, conn->owner->timeout);
-        }
-
-        return;
+    if (conn->owner && conn->owner->lane == DF_PG_STREAM
+        && !conn->owner->paused && !conn->owner->cancelled)
+    {
+        df_pg_conn_tick(conn, conn->owner->timeout);
     }
 
-    if (conn->state != DF_PG_CONN_IDLE && conn->owner == NULL) {
+    if (conn->state != DF_PG_CONN_IDLE) {
         df_pg_pool_give_back(conn);
     }
 }

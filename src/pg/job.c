@@ -294,24 +294,10 @@ df_pg_release(df_pg_job_t *job)
 
     df_pg_job_free(job);
 
-    if (conn == NULL) {
-        return;
+    if (conn) {
+        conn->owner = NULL;
+        df_pg_pool_give_back(conn);
     }
-
-    conn->owner = NULL;
-
-    if (PQtransactionStatus(conn->pg) != PQTRANS_IDLE) {
-        if (df_pg_send_utility(conn, "ROLLBACK") != NGX_OK
-            || df_pg_send_sync(conn, NULL) != NGX_OK
-            || df_pg_conn_flush(conn) != NGX_OK)
-        {
-            df_pg_conn_break(conn);
-        }
-
-        return;
-    }
-
-    df_pg_pool_give_back(conn);
 }
 
 

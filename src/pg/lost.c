@@ -285,11 +285,7 @@ df_pg_conn_cancelled(void *data, const df_pg_error_t *error)
         return;
     }
 
-    if (conn->expect_head == conn->expect_tail && conn->owner == NULL
-        && !conn->receiving)
-    {
-        df_pg_pool_give_back(conn);
-    }
+    df_pg_pool_give_back(conn);
 }
 
 

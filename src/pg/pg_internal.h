@@ -337,7 +337,7 @@ void df_pg_pool_connected(df_pg_conn_t *conn);
 void df_pg_pool_connect_failed(df_pg_pool_t *pool, const char *why);
 /* the one function that moves a connection between the lists of states */
 void df_pg_pool_move(df_pg_conn_t *conn, df_pg_conn_state_t state);
-/* nothing is expected on the connection any more */
+/* for others, once nothing is expected on it and no transaction is open */
 void df_pg_pool_give_back(df_pg_conn_t *conn);
 /* out of the lists, to be closed */
 void df_pg_pool_remove(df_pg_conn_t *conn);

@@ -23,6 +23,7 @@
 static df_pg_pool_t *df_pg_pool_create(ngx_cycle_t *cycle,
     df_database_t *database);
 static void df_pg_pool_shares(ngx_cycle_t *cycle, df_pg_pool_t *pool);
+static void df_pg_pool_roll_back(df_pg_conn_t *conn);
 static void df_pg_pool_reconnect(ngx_event_t *ev);
 static void df_pg_pool_upkeep(ngx_event_t *ev);
 static void df_pg_pool_event(ngx_event_t *ev, ngx_event_handler_pt handler,
@@ -330,16 +331,13 @@ df_pg_pool_give_back(df_pg_conn_t *conn)
 {
     df_pg_pool_t  *pool;
 
-    if (conn->canceller) {
+    if (conn->expect_head != conn->expect_tail || conn->owner
+        || conn->canceller || conn->broken)
+    {
         return;
     }
 
     pool = conn->pool;
-
-    if (conn->state == DF_PG_CONN_OWN && conn->timer.timer_set) {
-        ngx_del_timer(&conn->timer);
-    }
-
     conn->used = ngx_time();
 
     if ((ngx_exiting && pool->nqueued == 0) || conn->used >= conn->retire) {
@@ -347,10 +345,36 @@ df_pg_pool_give_back(df_pg_conn_t *conn)
         return;
     }
 
+    if (PQtransactionStatus(conn->pg) != PQTRANS_IDLE) {
+        df_pg_pool_roll_back(conn);
+        return;
+    }
+
+    if (conn->state == DF_PG_CONN_OWN && conn->timer.timer_set) {
+        ngx_del_timer(&conn->timer);
+    }
+
     df_pg_pool_move(conn, DF_PG_CONN_IDLE);
 
     if (pool->nqueued) {
         df_pg_pool_wake(pool);
+    }
+}
+
+
+/* a job has left its transaction open: it comes here again without it */
+
+static void
+df_pg_pool_roll_back(df_pg_conn_t *conn)
+{
+    df_pg_conn_tick(conn, conn->pool->database->statement_timeout
+                          + DF_PG_GRACE);
+
+    if (df_pg_send_utility(conn, "ROLLBACK") != NGX_OK
+        || df_pg_send_sync(conn, NULL) != NGX_OK
+        || df_pg_conn_flush(conn) != NGX_OK)
+    {
+        df_pg_conn_break(conn);
     }
 }
 
