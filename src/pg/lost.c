@@ -37,7 +37,7 @@ df_pg_conn_stall(df_pg_conn_t *conn)
 
     if (conn->progress != conn->seen) {
         conn->seen = conn->progress;
-        conn->stalled = 0;
+        conn->stalled = (conn->canceller != NULL);
         df_pg_conn_tick(conn, DF_PG_STALL);
         return;
     }
@@ -223,6 +223,10 @@ df_pg_conn_cancel(df_pg_conn_t *conn)
 
     if (conn->owner) {
         conn->owner->cancelled = 1;
+
+        /* a stream that was paused has to be drained now */
+
+        df_pg_resume(conn->owner);
     }
 
     if (conn->canceller || conn->broken) {
@@ -253,12 +257,6 @@ df_pg_conn_cancel(df_pg_conn_t *conn)
     if (conn->canceller == NULL) {
         df_pg_conn_break(conn);
         return;
-    }
-
-    /* a stream that was paused has to be drained now */
-
-    if (conn->owner && conn->owner->paused) {
-        df_pg_resume(conn->owner);
     }
 
     df_pg_conn_tick(conn, 2 * DF_PG_GRACE);
