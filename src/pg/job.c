@@ -150,11 +150,9 @@ df_pg_job_free(df_pg_job_t *job)
 void
 df_pg_job_done(df_pg_job_t *job)
 {
-    ngx_uint_t     held;
-    df_pg_conn_t  *conn;
+    ngx_uint_t  held;
 
-    conn = job->conn;
-    held = job->hold && conn && !job->orphan;
+    held = job->hold && !job->orphan;
 
     if (job->group == NULL) {
         df_pg_job_latency(job);
@@ -174,10 +172,9 @@ df_pg_job_done(df_pg_job_t *job)
 
     if (!held) {
         df_pg_job_free(job);
-        return;
     }
 
-    /* the owner may have continued or released the job meanwhile */
+    /* or the owner may have continued or released the job meanwhile */
 }
 
 

@@ -361,7 +361,6 @@ df_pg_conn_lost_job(df_pg_pool_t *pool, df_pg_job_t *job)
     }
 
     if (job->error.failure != DF_PG_OK) {
-        job->hold = 0;
         df_pg_job_done(job);
         return;
     }

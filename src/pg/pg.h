@@ -185,8 +185,9 @@ typedef struct df_pg_job_s  df_pg_job_t;
 
 /*
  * What a job tells its owner.  Never from inside df_pg_submit(); after done()
- * the job is gone (unless it holds its connection), after df_pg_abandon()
- * nothing is called any more.  The owner may abandon or submit from inside.
+ * the job is gone, unless it is to hold its connection and all went well or
+ * PostgreSQL refused (there is an sqlstate); after df_pg_abandon() nothing is
+ * called any more.  The owner may abandon or submit from inside.
  *
  * result: the result of statement i, PGRES_TUPLES_OK or PGRES_COMMAND_OK, of
  *         which "n" rows from "row" on are the job's; it is freed when the
