@@ -156,10 +156,10 @@ df_pg_job_done(df_pg_job_t *job)
 
     if (job->group == NULL) {
         df_pg_job_latency(job);
-    }
 
-    if (job->error.failure != DF_PG_OK) {
-        df_pg_count(job->pool, errors);
+        if (job->error.failure != DF_PG_OK) {
+            df_pg_count(job->pool, errors);
+        }
     }
 
     if (held) {
