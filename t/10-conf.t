@@ -855,7 +855,8 @@ CONF
         my $context = $block =~ /^http \{/m ? 'http'
                     : $block =~ /^dataflow_database/ ? 'http'
                     : $block =~ /^dataflow_model/ ? 'example'
-                    : $block =~ /^dataflow_/ ? 'server' : 'model';
+                    : $block =~ /^(?:dataflow_|location)/ ? 'server'
+                    : 'model';
 
         $block =~ s/^load_module.*\n//m;
         $block =~ s/^http \{(.*)^\}/$1/ms;
