@@ -270,6 +270,10 @@ df_pg_continue(df_pg_job_t *job, const df_pg_statement_t *statements,
     job->again = 0;
     job->cancelled = 0;
 
+    /* what went before cannot be done again */
+
+    job->retried = DF_PG_RETRIES;
+
     df_pg_conn_tick(job->conn, job->timeout + DF_PG_GRACE);
 
     if (df_pg_send_job(job->conn, job) != NGX_OK

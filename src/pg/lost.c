@@ -344,8 +344,8 @@ df_pg_conn_lost(df_pg_conn_t *conn, const char *why)
 
 /*
  * A read that has told nothing yet is sent again, and so is a write whose
- * backend was terminated before it was complete.  For any other write nobody
- * knows whether it was committed.  An administrator may terminate the next
+ * backend was terminated before its first result, which comes before anything
+ * is committed.  For any other write nobody knows whether it was committed.  An administrator may terminate the next
  * backend too; what takes its backend down by itself is not tried thrice.
  */
 
@@ -365,13 +365,11 @@ df_pg_conn_lost_job(df_pg_pool_t *pool, df_pg_job_t *job)
         return;
     }
 
-    safe = (job->lane != DF_PG_WRITE || job->aborted);
+    safe = (job->lane != DF_PG_WRITE || (job->aborted && !job->answered));
     tries = job->aborted ? DF_PG_RETRIES : 1;
     job->aborted = 0;
 
-    if (safe && !job->answered && job->retried < tries && !job->cancelled
-        && !job->hold)
-    {
+    if (safe && !job->answered && job->retried < tries && !job->cancelled) {
         job->retried++;
         df_pg_count(pool, retried);
         df_pg_pool_queue(pool, job, 1);

@@ -226,8 +226,7 @@ struct df_pg_conn_s {
     unsigned                  broken:1;     /* to be closed */
     unsigned                  uncommitted:1;    /* an error came for a Sync */
     unsigned                  stalled:1;    /* behind a slow head */
-    unsigned                  terminated:1; /* by an administrator, before
-                                               the statement was complete */
+    unsigned                  terminated:1; /* by an administrator */
 };
 
 /* session.c */

@@ -52,6 +52,9 @@ static ngx_uint_t df_pg_receive_refusal(df_pg_conn_t *conn, df_pg_expect_t *e,
 static df_pg_refused_t df_pg_refused(const char *sqlstate);
 static void df_pg_receive_end(df_pg_conn_t *conn);
 static void df_pg_receive_finish(df_pg_conn_t *conn, df_pg_job_t *job);
+static void df_pg_receive_resend(df_pg_conn_t *conn, df_pg_job_t *job,
+    ngx_uint_t undone);
+static void df_pg_receive_leave(df_pg_conn_t *conn, df_pg_job_t *job);
 static ngx_str_t df_pg_error_field(const PGresult *res, int code);
 
 
@@ -129,7 +132,9 @@ df_pg_receive_result(df_pg_conn_t *conn, df_pg_expect_t *e, PGresult *res)
 
         /* a BEGIN says nothing that could not be said again */
 
-        job->answered |= !job->statements[e->statement].unprepared;
+        job->answered |= !job->statements[e->statement].unprepared
+                         || (ngx_strcmp(PQcmdStatus(res), "BEGIN") != 0
+                             && ngx_strcmp(PQcmdStatus(res), "ROLLBACK") != 0);
         job->callbacks->result(job->data, e->statement, res, 0,
                                (ngx_uint_t) PQntuples(res));
         break;
@@ -220,8 +225,7 @@ df_pg_receive_refusal(df_pg_conn_t *conn, df_pg_expect_t *e, PGresult *res)
     refused = df_pg_refused(sqlstate);
 
     if (refused == DF_PG_REFUSED_LOST || refused == DF_PG_REFUSED_ENDED) {
-        conn->terminated = (refused == DF_PG_REFUSED_ENDED
-                            && (job == NULL || !job->answered));
+        conn->terminated = (refused == DF_PG_REFUSED_ENDED);
         conn->broken = 1;
         return 0;
     }
@@ -247,12 +251,8 @@ df_pg_receive_refusal(df_pg_conn_t *conn, df_pg_expect_t *e, PGresult *res)
         return 0;
     }
 
-    if ((refused == DF_PG_REFUSED_STALE || refused == DF_PG_REFUSED_AGAIN)
-        && e->prepared && !job->answered && job->retried < DF_PG_RETRIES)
-    {
-        job->again = 1;
-    }
-
+    job->again = (e->prepared && (refused == DF_PG_REFUSED_STALE
+                                  || refused == DF_PG_REFUSED_AGAIN));
     job->refusal = res;
 
     job->error.failure = DF_PG_SQL;
@@ -358,7 +358,7 @@ df_pg_receive_end(df_pg_conn_t *conn)
 static void
 df_pg_receive_finish(df_pg_conn_t *conn, df_pg_job_t *job)
 {
-    ngx_uint_t  resend;
+    ngx_uint_t  undone;
 
     ngx_queue_remove(&job->queue);
 
@@ -366,36 +366,41 @@ df_pg_receive_finish(df_pg_conn_t *conn, df_pg_job_t *job)
         conn->njobs--;
     }
 
-    resend = 0;
+    /* what failed was a neighbour, or a statement of ours before it */
 
-    if (job->error.failure == DF_PG_OK && job->aborted) {
-        job->alone = 1;
-        resend = 1;
+    undone = (job->error.failure == DF_PG_OK && job->aborted);
+
+    if ((undone || job->again) && !job->answered && !job->orphan
+        && (job->retried < DF_PG_RETRIES || (undone && !job->alone)))
+    {
+        df_pg_receive_resend(conn, job, undone);
+        return;
+    }
+
+    if (undone) {
+        job->error.failure = (job->lane == DF_PG_WRITE && job->answered)
+                             ? DF_PG_OUTCOME_UNKNOWN : DF_PG_DOWN;
+        job->error.retry_after = 1;
+        job->hold = 0;
+    }
+
+    if (job->orphan || !job->hold) {
+        df_pg_receive_leave(conn, job);
+    }
+
+    df_pg_job_done(job);
+}
+
+
+static void
+df_pg_receive_resend(df_pg_conn_t *conn, df_pg_job_t *job, ngx_uint_t undone)
+{
+    if (undone && !job->alone) {
         df_pg_count(conn->pool, resent);
 
-    } else if (job->again) {
+    } else {
         job->retried++;
-        resend = 1;
         df_pg_count(conn->pool, retried);
-    }
-
-    if (job->orphan || !(resend || job->hold)) {
-        if (conn->owner == job) {
-            conn->owner = NULL;
-        }
-
-        job->conn = NULL;
-        df_pg_job_done(job);
-        return;
-    }
-
-    if (!resend) {
-        df_pg_job_done(job);
-        return;
-    }
-
-    if (conn->owner == job) {
-        conn->owner = NULL;
     }
 
     if (job->refusal) {
@@ -405,9 +410,21 @@ df_pg_receive_finish(df_pg_conn_t *conn, df_pg_job_t *job)
 
     ngx_memzero(&job->error, sizeof(df_pg_error_t));
 
-    job->conn = NULL;
+    job->alone |= undone;
     job->again = 0;
     job->aborted = 0;
 
+    df_pg_receive_leave(conn, job);
     df_pg_pool_queue(conn->pool, job, 1);
+}
+
+
+static void
+df_pg_receive_leave(df_pg_conn_t *conn, df_pg_job_t *job)
+{
+    if (conn->owner == job) {
+        conn->owner = NULL;
+    }
+
+    job->conn = NULL;
 }
