@@ -718,12 +718,33 @@ subtest 'refusals name what is meant' => sub {
         ['attrs.=a', 'unknown_field', 'attrs.', 'empty'],
         ['attrs..a=a', 'unknown_field', 'attrs..a', 'empty'],
         ['atrs.color=a', 'unknown_field', 'atrs.color', '"attrs"'],
+        ['whole_lt=5', 'unknown_parameter', 'whole_lt', '"whole__lt"'],
+        ['whole[gte]=5', 'unknown_parameter', 'whole[gte]', '"whole__gte"'],
+        ['whole:in=5', 'unknown_parameter', 'whole:in', '"whole__in"'],
+        ['whole<5', 'unknown_parameter', 'whole<5', '"whole__lt"'],
+        ['whole>=5', 'unknown_parameter', 'whole>', '"whole__gte"'],
+        ['whole%3C=5', 'unknown_parameter', 'whole<', '"whole__lte"'],
+        ['whole!=5', 'unknown_parameter', 'whole!', '"whole__ne"'],
+        ['num>1.5', 'unknown_parameter', 'num>1.5', '"num__gt"'],
+        ['odd_in_gt=5', 'unknown_parameter', 'odd_in_gt', '"odd_in__gt"'],
+        ['secret_gt=5', 'unknown_parameter', 'secret_gt', 'no "secret_gt"'],
+        ['nums_gt=5', 'unknown_parameter', 'nums_gt', 'no "nums_gt"'],
         ['lmit=5', 'unknown_parameter', 'lmit', '"limit"'],
         ['sort=nme', 'unknown_field', 'sort', '"name"'],
         ['sort=attrs', 'invalid_value', 'sort', 'order'],
         ['sort=nums', 'invalid_value', 'sort', 'order'],
         ['sort=name,name', 'invalid_value', 'sort', 'twice'],
         ['sort=', 'unknown_field', 'sort', ''],
+        ['sort=name:desc', 'unknown_field', 'sort', 'write "-name"'],
+        ['sort=name:ASC', 'unknown_field', 'sort', 'write "name"'],
+        ['sort=name+desc', 'unknown_field', 'sort', 'write "-name"'],
+        ['sort=id,%2Bname', 'unknown_field', 'sort', 'write "name"'],
+        ['sort=+name', 'unknown_field', 'sort', 'write "name"'],
+        ['sort=name:nullsfrist', 'unknown_field', 'sort',
+         '"name:nullsfirst"'],
+        ['sort=-name:nulllast', 'unknown_field', 'sort', '"name:nullslast"'],
+        ['sort=nme:desc', 'unknown_field', 'sort', '"name"'],
+        ['sort=secret:desc', 'unknown_field', 'sort', 'no field "secret"'],
         ['sort=name:first', 'unknown_field', 'sort', ''],
         ['fields=id,nme', 'unknown_field', 'fields', '"name"'],
         ['fields=', 'unknown_field', 'fields', ''],
@@ -731,7 +752,10 @@ subtest 'refusals name what is meant' => sub {
         ['whole=', 'invalid_value', 'whole', 'whole number'],
         ['whole=1.0', 'invalid_value', 'whole', 'whole number'],
         ['tiny=40000', 'invalid_value', 'tiny', '32767'],
-        ['whole__in=1,x', 'invalid_value', 'whole__in', 'whole number'],
+        ['whole__in=1,x', 'invalid_value', 'whole__in',
+         'at /1: expected a whole number'],
+        ['tags__has_any=a,%01,b&whole__between=1,x', 'invalid_value',
+         'whole__between', 'at /1: expected a whole number'],
         ['whole__in=', 'invalid_value', 'whole__in', 'whole number'],
         ['whole__between=1', 'invalid_value', 'whole__between', 'two'],
         ['whole__between=1,2,3', 'invalid_value', 'whole__between', 'two'],
@@ -772,7 +796,23 @@ subtest 'refusals name what is meant' => sub {
         ['{"secret":1}', 'unknown_field', '/filter/secret', ''],
         ['{"whole":{"$gtt":1}}', 'unknown_operator', '/filter/whole/$gtt',
          '"$gt'],
-        ['{"whole":{"gt":1}}', undef, '/filter/whole', ''],
+        ['{"whole":{"gt":1}}', 'unknown_operator', '/filter/whole/gt',
+         'did you mean "$gt"?'],
+        ['{"whole":{"$gt":1,"ltt":5}}', 'unknown_operator',
+         '/filter/whole/ltt', 'did you mean "$lt"?'],
+        ['{"tags":{"has":"a"}}', 'unknown_operator', '/filter/tags/has',
+         'did you mean "$has"?'],
+        ['{"whole":{"least":1}}', 'unknown_operator', '/filter/whole/least',
+         'starts with $'],
+        ['{"whole":{}}', 'invalid_value', '/filter/whole', 'whole number'],
+        ['{"whole":[1,2]}', 'invalid_value', '/filter/whole',
+         'did you mean {"$in":[...]}?'],
+        ['{"or":[{"whole":1}]}', 'unknown_operator', '/filter/or',
+         'did you mean "$or"?'],
+        ['{"not":{"whole":1}}', 'unknown_operator', '/filter/not',
+         'did you mean "$not"?'],
+        ['{"$or":[{"and":[]}]}', 'unknown_operator', '/filter/$or/0/and',
+         'did you mean "$and"?'],
         ['{"$nor":[]}', 'unknown_operator', '/filter/$nor', '"$or"'],
         ['{"$or":{}}', 'invalid_value', '/filter/$or', 'array'],
         ['{"$or":[1]}', 'invalid_value', '/filter/$or/0', 'object'],
@@ -820,6 +860,17 @@ subtest 'refusals name what is meant' => sub {
         is($p->{errors}[0]{pointer}, $pointer, "$filter: pointer") or diag($r->body);
         like($p->{errors}[0]{detail}, qr/\Q$detail\E/, "$filter: detail");
     }
+
+    for my $name ('whole', 'whole__gt', 'attrs.color', '$or') {
+        my $r = $t->post('/api/rows/query', qq({"limit":1,"$name":1}));
+        is($r->code, 400, "beside the filter: $name");
+        is($r->json->{errors}[0]{pointer}, "/$name", "$name: pointer");
+        is($r->json->{errors}[0]{detail},
+           'a condition belongs in "filter"', "$name: where it belongs");
+    }
+
+    is($t->post('/api/rows/query', '{"secret":1}')->json->{errors}[0]{detail},
+       'list of rows takes no "secret"', 'of a hidden field nothing is told');
 };
 
 

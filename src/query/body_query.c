@@ -97,6 +97,37 @@ df_query_member_set(df_request_t *r, const df_parameter_t *parameter,
 }
 
 
+/* a member that is no parameter: a condition belongs one level down */
+
+static ngx_int_t
+df_query_member_refuse(df_request_t *r, const ngx_str_t *name,
+    const df_place_t *place, df_problem_t *problem)
+{
+    u_char     *p, *last;
+    ngx_str_t   head;
+
+    head = *name;
+    last = name->data + name->len;
+
+    for (p = name->data; p < last; p++) {
+        if (*p == '.' || (*p == '_' && last - p > 1 && p[1] == '_')) {
+            head.len = p - name->data;
+            break;
+        }
+    }
+
+    if (df_query_field(r->model, &head) == NULL
+        && (name->len == 0 || name->data[0] != '$'))
+    {
+        return df_query_parameter_refuse(r, name, 0, place, problem);
+    }
+
+    return df_query_refuse(problem, DF_PROBLEM_UNKNOWN_PARAMETER, place,
+                           "unknown_parameter",
+                           "a condition belongs in \"filter\"");
+}
+
+
 ngx_int_t
 df_query_parse_query(df_request_t *r, const cJSON *body,
     df_problem_t *problem)
@@ -129,7 +160,7 @@ df_query_parse_query(df_request_t *r, const cJSON *body,
         }
 
         if (parameter == NULL) {
-            return df_query_parameter_refuse(r, &name, 0, &place, problem);
+            return df_query_member_refuse(r, &name, &place, problem);
         }
 
         rc = df_query_member_set(r, parameter, member, &place, problem);

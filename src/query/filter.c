@@ -277,14 +277,21 @@ df_query_filter_suffix(df_filter_t *filter, const ngx_str_t *name,
     const ngx_str_t *value, const df_place_t *place,
     df_predicate_t **predicate)
 {
+    u_char           *dot;
     ngx_int_t         rc;
-    ngx_str_t         left_name, op;
+    ngx_str_t         left_name, op, head;
     ngx_uint_t        suffix;
     df_query_left_t   left;
 
     suffix = df_query_suffix_split(filter, name, &left_name, &op);
 
-    if (ngx_strlchr(name->data, name->data + name->len, '.') == NULL
+    dot = ngx_strlchr(name->data, name->data + name->len, '.');
+    head.data = name->data;
+    head.len = dot ? (size_t) (dot - name->data) : 0;
+
+    /* "price<1.5" has no path */
+
+    if (!df_conf_is_name(&head)
         && df_query_field(filter->request->model, &left_name) == NULL
         && !(suffix && df_query_operator_exists(&op)))
     {
@@ -323,14 +330,20 @@ df_query_compare_parse(df_filter_t *filter, const df_query_left_t *left,
 }
 
 
+/* an object that is not the value itself, as it can be of a json field */
+
 static ngx_uint_t
-df_query_node_has_operators(const cJSON *node)
+df_query_node_has_operators(const df_query_left_t *left, const cJSON *node)
 {
     ngx_str_t     name;
     const cJSON  *member;
 
     if (df_json_kind(node) != DF_JSON_OBJECT) {
         return 0;
+    }
+
+    if (left->field->array || left->field->type->kind != DF_JSON) {
+        return node->child != NULL;
     }
 
     for (member = node->child; member; member = member->next) {
@@ -342,6 +355,23 @@ df_query_node_has_operators(const cJSON *node)
     }
 
     return 0;
+}
+
+
+static ngx_int_t
+df_query_dollar_refuse(df_filter_t *filter, const df_query_left_t *left,
+    const ngx_str_t *name, const df_place_t *place)
+{
+    ngx_str_t  *nearest;
+
+    nearest = df_query_operator_nearest(left->field, left->npath, name);
+
+    return df_query_refuse(filter->problem, DF_PROBLEM_UNKNOWN_OPERATOR,
+                           place, "unknown_operator",
+                           "an operator starts with $%s%V%s",
+                           nearest ? "; did you mean \"$" : "",
+                           nearest ? nearest : &(ngx_str_t) ngx_null_string,
+                           nearest ? "\"?" : "");
 }
 
 
@@ -368,10 +398,7 @@ df_query_operators_parse(df_filter_t *filter, const df_query_left_t *left,
         name = df_json_name(member);
 
         if (name.len == 0 || name.data[0] != '$') {
-            return df_query_refuse(filter->problem,
-                                   DF_PROBLEM_UNKNOWN_OPERATOR, &at,
-                                   "unknown_operator",
-                                   "an operator starts with $");
+            return df_query_dollar_refuse(filter, left, &name, &at);
         }
 
         op.data = name.data + 1;
@@ -403,9 +430,18 @@ df_query_member_parse(df_filter_t *filter, const ngx_str_t *name,
         return rc;
     }
 
-    if (df_query_node_has_operators(node)) {
+    if (df_query_node_has_operators(&left, node)) {
         return df_query_operators_parse(filter, &left, node, place,
                                         predicate);
+    }
+
+    if (df_json_kind(node) == DF_JSON_ARRAY
+        && !left.field->array && left.field->type->kind != DF_JSON)
+    {
+        return df_query_refuse(filter->problem, DF_PROBLEM_INVALID_VALUE,
+                               place, "type",
+                               "expected %V; did you mean {\"$in\":[...]}?",
+                               &left.field->type->expected);
     }
 
     return df_query_compare_parse(filter, &left, &df_query_eq, node, place,
@@ -435,6 +471,27 @@ df_query_logical_refuse(df_filter_t *filter, const ngx_str_t *name,
                            nearest ? "; did you mean \"" : "",
                            nearest ? nearest : &(ngx_str_t) ngx_null_string,
                            nearest ? "\"?" : "");
+}
+
+
+/* "or", when no field is called so */
+
+static ngx_uint_t
+df_query_logical_lacks_dollar(df_filter_t *filter, const ngx_str_t *name)
+{
+    ngx_str_t   bare;
+    ngx_uint_t  i;
+
+    for (i = 0; i < DF_QUERY_LOGICALS; i++) {
+        bare.data = df_query_logicals[i].name.data + 1;
+        bare.len = df_query_logicals[i].name.len - 1;
+
+        if (df_query_same(&bare, name)) {
+            return df_query_field(filter->request->model, name) == NULL;
+        }
+    }
+
+    return 0;
 }
 
 
@@ -527,7 +584,9 @@ df_query_object_parse(df_filter_t *filter, const cJSON *node,
     for (member = node->child; member; member = member->next) {
         name = df_json_name(member);
 
-        if (name.len && name.data[0] == '$') {
+        if ((name.len && name.data[0] == '$')
+            || df_query_logical_lacks_dollar(filter, &name))
+        {
             rc = df_query_logical_parse(filter, &name, member, &at, depth,
                                         last);
 

@@ -218,6 +218,7 @@ df_query_operand_text(df_filter_t *filter, const ngx_str_t *text,
 {
     ngx_int_t   rc;
     ngx_str_t   rest, word;
+    df_place_t  at;
     ngx_uint_t  i, n, list;
 
     list = df_query_operand_is_list(p);
@@ -243,11 +244,16 @@ df_query_operand_text(df_filter_t *filter, const ngx_str_t *text,
 
     rest = *text;
 
+    ngx_memzero(&at, sizeof(df_place_t));
+    at.parent = place;
+
     while (df_query_word_next(&rest, ',', &word)) {
-        rc = df_query_text_value(filter, &word, place, p);
+        rc = df_query_text_value(filter, &word, &at, p);
         if (rc != NGX_OK) {
             return rc;
         }
+
+        at.index++;
     }
 
     return NGX_OK;

@@ -69,7 +69,8 @@ ngx_int_t df_query_parameter(df_request_t *r, const ngx_str_t *name,
 ngx_int_t df_query_parameter_set(df_request_t *r,
     const df_parameter_t *parameter, const ngx_str_t *text,
     const df_place_t *place, df_problem_t *problem);
-/* nothing has this name: the nearest parameter, or field when it may be one */
+/* nothing has this name: the nearest parameter, or field, with a suffix or
+   not, when it may be one */
 ngx_int_t df_query_parameter_refuse(const df_request_t *r,
     const ngx_str_t *name, ngx_uint_t fields, const df_place_t *place,
     df_problem_t *problem);

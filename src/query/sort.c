@@ -31,6 +31,85 @@ df_query_suffix_cut(ngx_str_t *text, const ngx_str_t *suffix)
 }
 
 
+static ngx_str_t *
+df_query_sort_word_at(void *list, ngx_uint_t i)
+{
+    static ngx_str_t  words[] = {
+        ngx_string("nullsfirst"),
+        ngx_string("nullslast")
+    };
+
+    return &words[i];
+}
+
+
+/* "+price", "price:desc", "price desc", "price:nullsfrist": a field with
+   something else, or none */
+
+static ngx_int_t
+df_query_sort_refuse(df_request_t *r, const ngx_str_t *item,
+    const df_place_t *place, df_problem_t *problem)
+{
+    u_char       *p, *last;
+    ngx_str_t     name, word, *nearest;
+    const char   *minus;
+
+    p = item->data;
+    last = item->data + item->len;
+
+    while (p < last && (*p == ' ' || *p == '+')) {
+        p++;
+    }
+
+    name.data = p;
+
+    while (p < last && *p != ' ' && *p != ':') {
+        p++;
+    }
+
+    name.len = p - name.data;
+
+    if (df_query_field(r->model, &name) == NULL) {
+        return df_query_field_refuse(r->model, &name, place, problem);
+    }
+
+    while (p < last && (*p == ' ' || *p == ':')) {
+        p++;
+    }
+
+    word.data = p;
+    word.len = last - p;
+
+    minus = (word.len == 4 && ngx_strncasecmp(word.data, (u_char *) "desc", 4)
+                              == 0)
+            ? "-" : "";
+
+    if (word.len == 0 || *minus
+        || (word.len == 3
+            && ngx_strncasecmp(word.data, (u_char *) "asc", 3) == 0))
+    {
+        return df_query_refuse(problem, DF_PROBLEM_UNKNOWN_FIELD, place,
+                               "unknown_field",
+                               "\"%V\" is no field: write \"%s%V\"", item,
+                               minus, &name);
+    }
+
+    nearest = df_nearest(&word, NULL, 2, df_query_sort_word_at);
+
+    if (nearest == NULL) {
+        return df_query_refuse(problem, DF_PROBLEM_UNKNOWN_FIELD, place,
+                               "unknown_field",
+                               "\"%V\" is no field; behind a colon stands "
+                               "nullsfirst or nullslast", item);
+    }
+
+    return df_query_refuse(problem, DF_PROBLEM_UNKNOWN_FIELD, place,
+                           "unknown_field",
+                           "\"%V\" is no field; did you mean \"%V:%V\"?",
+                           item, &name, nearest);
+}
+
+
 static ngx_int_t
 df_query_sort_field(df_request_t *r, const ngx_str_t *name,
     const df_place_t *place, df_problem_t *problem, const df_field_t **field)
@@ -40,16 +119,8 @@ df_query_sort_field(df_request_t *r, const ngx_str_t *name,
 
     *field = df_query_field(r->model, name);
 
-    if (*field == NULL && ngx_strlchr(name->data, name->data + name->len, ':'))
-    {
-        return df_query_refuse(problem, DF_PROBLEM_UNKNOWN_FIELD, place,
-                               "unknown_field",
-                               "\"%V\" is no field; behind a colon stands "
-                               "nullsfirst or nullslast", name);
-    }
-
     if (*field == NULL) {
-        return df_query_field_refuse(r->model, name, place, problem);
+        return df_query_sort_refuse(r, name, place, problem);
     }
 
     if ((*field)->array || !((*field)->type->flags & DF_TYPE_ORDERED)) {
