@@ -383,11 +383,7 @@ df_pg_conn_event(ngx_event_t *ev)
         return;
     }
 
-    if (ev->write) {
-        if (df_pg_conn_flush(conn) != NGX_OK) {
-            df_pg_conn_lost(conn, PQerrorMessage(conn->pg));
-        }
-
+    if (ev->write && df_pg_conn_flush(conn) == NGX_OK) {
         return;
     }
 
@@ -494,7 +490,10 @@ df_pg_conn_timer(ngx_event_t *ev)
 
     if (conn->broken) {
 
-        /* or retired, when nothing is expected of it */
+        /* the server's last words; or retired, if nothing is expected of it */
+
+        conn->broken = 0;
+        df_pg_receive(conn);
 
         df_pg_conn_lost(conn, conn->expect_head == conn->expect_tail
                               ? NULL : PQerrorMessage(conn->pg));
