@@ -556,6 +556,11 @@ subtest 'huge numbers' => sub {
         refused($t->get('/api/things/' . escaped($n)), "key $shown");
     }
 
+    for my $q ('limit', 'offset') {
+        refused_at($t->get("/api/things?$q=9223372036854775808"), $q, $q,
+                   'limit_exceeded');
+    }
+
     for my $n ('9223372036854775808', '-9223372036854775809', '2147483648',
                '18446744073709551616', '99999999999999999999999')
     {

@@ -333,6 +333,26 @@ df_query_filter_set(df_request_t *r, const ngx_str_t *value,
 }
 
 
+/* what no integer holds is over every maximum */
+
+static ngx_int_t
+df_query_whole_read(const ngx_str_t *value)
+{
+    size_t     i;
+    ngx_int_t  n;
+
+    for (i = 0; i < value->len; i++) {
+        if (value->data[i] < '0' || value->data[i] > '9') {
+            return NGX_ERROR;
+        }
+    }
+
+    n = ngx_atoi(value->data, value->len);
+
+    return (n == NGX_ERROR && value->len) ? NGX_MAX_INT_T_VALUE : n;
+}
+
+
 static ngx_int_t
 df_query_limit_set(df_request_t *r, const ngx_str_t *value,
     const df_place_t *place, df_problem_t *problem)
@@ -344,7 +364,7 @@ df_query_limit_set(df_request_t *r, const ngx_str_t *value,
         return NGX_OK;
     }
 
-    n = ngx_atoi(value->data, value->len);
+    n = df_query_whole_read(value);
 
     if (n == NGX_ERROR) {
         return df_query_refuse(problem, DF_PROBLEM_INVALID_VALUE, place,
@@ -364,7 +384,7 @@ df_query_offset_set(df_request_t *r, const ngx_str_t *value,
 {
     ngx_int_t  n;
 
-    n = ngx_atoi(value->data, value->len);
+    n = df_query_whole_read(value);
 
     if (n == NGX_ERROR) {
         return df_query_refuse(problem, DF_PROBLEM_INVALID_VALUE, place,
