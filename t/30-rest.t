@@ -185,6 +185,15 @@ subtest 'pages' => sub {
 
     my $cursor = $t->get('/api/products?limit=2')->json->{next};
 
+    for my $begin ("c%75rsor=$cursor", "cursor=$cursor", '%6Fffse%74=1',
+                   '%6f%66%66%73%65%74=0')
+    {
+        my $r = $t->get("/api/products?limit=1&$begin&sort=id");
+        is($r->code, 200, $begin) or diag($r->body);
+        like($r->header('Link'), qr/^<\?limit=1&sort=id&cursor=[^&>]+>/,
+             "$begin: Link goes on without it");
+    }
+
     for (['limit=2&sort=-id', 'another sort'], ['limit=2&stock=1', 'filter'])
     {
         my $r = $t->get("/api/products?$_->[0]&cursor=$cursor");
@@ -231,6 +240,26 @@ subtest 'refusals' => sub {
          'the nearest name is said');
     like($t->get('/api/products?sort=price:last')->body, qr/nullsfirst/,
          'what can stand behind a colon');
+};
+
+
+subtest 'a record has one address' => sub {
+    my ($none) = map { $_->json->{detail} } $t->get('/api/products/999');
+    is($none, 'there is no record with this key', 'none');
+
+    for my $key ('%2B1', '+1', '007', '01', '-0', '%201', '1%20', 'abc', '1.0',
+                 '99999999999999999999')
+    {
+        for my $method (qw(GET PATCH DELETE)) {
+            my $r = $t->request($method, "/api/products/$key", {},
+                                $method eq 'PATCH' ? { stock => 1 } : undef);
+            is($r->code, 404, "$method $key");
+            is($r->json->{detail}, $none, "$method $key: the same words");
+        }
+    }
+
+    is(ids($t->get('/api/products?id__in=%2B1,007')), '1 7',
+       'filters take what is the same number');
 };
 
 

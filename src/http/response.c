@@ -15,6 +15,7 @@ static ngx_int_t df_http_response_headers(df_http_ctx_t *ctx);
 static ngx_int_t df_http_response_location(df_http_ctx_t *ctx);
 static ngx_int_t df_http_response_next(df_http_ctx_t *ctx);
 static u_char *df_http_response_args(u_char *dst, const ngx_str_t *args);
+static ngx_uint_t df_http_response_is_begin(u_char *p, u_char *end);
 static ngx_int_t df_http_response_body(ngx_http_request_t *r,
     ngx_chain_t *out, off_t length);
 static void df_http_response_instance(ngx_http_request_t *r,
@@ -203,10 +204,7 @@ df_http_response_args(u_char *dst, const ngx_str_t *args)
             end = last;
         }
 
-        if (end == p
-            || (end - p >= 7 && ngx_memcmp(p, "cursor=", 7) == 0)
-            || (end - p >= 7 && ngx_memcmp(p, "offset=", 7) == 0))
-        {
+        if (end == p || df_http_response_is_begin(p, end)) {
             continue;
         }
 
@@ -224,6 +222,31 @@ df_http_response_args(u_char *dst, const ngx_str_t *args)
     }
 
     return dst;
+}
+
+
+/* the name may be percent-encoded, as long as three times */
+
+static ngx_uint_t
+df_http_response_is_begin(u_char *p, u_char *end)
+{
+    u_char  *last, *dst, name[3 * (sizeof("cursor") - 1)];
+
+    last = ngx_strlchr(p, end, '=');
+
+    if (last == NULL) {
+        last = end;
+    }
+
+    if ((size_t) (last - p) > sizeof(name)) {
+        return 0;
+    }
+
+    dst = name;
+    ngx_unescape_uri(&dst, &p, last - p, 0);
+
+    return dst - name == 6 && (ngx_memcmp(name, "cursor", 6) == 0
+                               || ngx_memcmp(name, "offset", 6) == 0);
 }
 
 

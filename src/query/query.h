@@ -162,8 +162,8 @@ ngx_int_t df_query_parse_args(df_request_t *r, const ngx_str_t *args,
 ngx_int_t df_query_parse_query(df_request_t *r, const cJSON *body,
     df_problem_t *problem);
 
-/* the key in a path, percent-decoded; a key that no row can have is
-   DF_PROBLEM_NOT_FOUND */
+/* the key in a path, percent-decoded; a key that no row can have, or that is
+   not written as it is answered, is DF_PROBLEM_NOT_FOUND */
 ngx_int_t df_query_parse_key(df_request_t *r, const ngx_str_t *text,
     df_problem_t *problem);
 

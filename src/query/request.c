@@ -81,10 +81,14 @@ df_query_parse_key(df_request_t *r, const ngx_str_t *text,
 
     rc = df_schema_parse_text(r->model->key, r->pool, text, 0, &r->key,
                               &error);
-    if (rc == NGX_DECLINED) {
+
+    /* /007 is not another place of /7 */
+
+    if (rc == NGX_DECLINED
+        || (rc == NGX_OK && !df_query_same(text, &r->key.text)))
+    {
         return df_problem_set(problem, DF_PROBLEM_NOT_FOUND,
-                              "%V has no record with this %V",
-                              &r->model->name, &r->model->key->name);
+                              "there is no record with this key");
     }
 
     return rc;
