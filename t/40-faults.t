@@ -287,6 +287,14 @@ subtest 'worker killed' => sub {
         last if $left <= 12;
     }
     cmp_ok($left, '<=', 12, 'no connections but those of the new one');
+
+    my $pool;
+    for (my $end = time + 3; time < $end; sleep 0.05) {
+        $pool = $t->get('/health')->json->{databases}{test}{pool};
+        last if $pool->{busy} == 0 && $pool->{connections} == $t->backends;
+    }
+    is("$pool->{busy} $pool->{queued} $pool->{connections}",
+       '0 0 ' . $t->backends, 'health counts no one who is dead');
 };
 
 

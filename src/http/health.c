@@ -18,9 +18,6 @@ typedef struct {
 #define df_http_health_counter(name)  { #name, offsetof(df_pg_stats_t, name) }
 
 static const df_http_health_counter_t  df_http_health_counters[] = {
-    df_http_health_counter(connections),
-    df_http_health_counter(busy),
-    df_http_health_counter(queued),
     { "reads", offsetof(df_pg_stats_t, statements[DF_PG_READ]) },
     { "writes", offsetof(df_pg_stats_t, statements[DF_PG_WRITE]) },
     { "streams", offsetof(df_pg_stats_t, statements[DF_PG_STREAM]) },
@@ -203,16 +200,21 @@ df_http_health_migration(df_writer_t *w, df_migration_t *m)
 static void
 df_http_health_pool(df_writer_t *w, df_pg_stats_t *stats)
 {
-    ngx_uint_t     i;
-    ngx_atomic_t  *counter;
+    ngx_uint_t       i;
+    ngx_atomic_t    *counter;
+    df_pg_gauges_t   gauges;
 
-    (void) df_writer_add(w, ",\"pool\":{", sizeof(",\"pool\":{") - 1);
+    df_pg_gauges(stats, &gauges);
+
+    (void) df_writer_printf(w, ",\"pool\":{\"connections\":%ui,\"busy\":%ui,"
+                            "\"queued\":%ui", gauges.connections, gauges.busy,
+                            gauges.queued);
 
     for (i = 0; i < DF_HTTP_HEALTH_COUNTERS; i++) {
         counter = (ngx_atomic_t *) ((u_char *) stats
                                     + df_http_health_counters[i].offset);
 
-        (void) df_writer_printf(w, "%s\"%s\":%uA", i ? "," : "",
+        (void) df_writer_printf(w, ",\"%s\":%uA",
                                 df_http_health_counters[i].name, *counter);
     }
 

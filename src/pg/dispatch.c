@@ -55,7 +55,7 @@ df_pg_pool_queue(df_pg_pool_t *pool, df_pg_job_t *job, ngx_uint_t front)
     job->state = DF_PG_JOB_QUEUED;
 
     pool->nqueued++;
-    df_pg_count(pool, queued);
+    pool->gauges->queued++;
 
     df_pg_pool_wake(pool);
 }
@@ -71,7 +71,7 @@ df_pg_pool_unqueue(df_pg_job_t *job)
     ngx_queue_remove(&job->queue);
 
     pool->nqueued--;
-    df_pg_uncount(pool, queued);
+    pool->gauges->queued--;
 
     if (pool->nqueued == 0 && pool->expire.timer_set) {
         ngx_del_timer(&pool->expire);

@@ -89,15 +89,19 @@ ngx_int_t df_pg_conf_finish(ngx_conf_t *cf, df_pg_conf_t *conf,
     df_zone_t *zone);
 
 
-/* counters, in shared memory, of all workers together */
+/* counters, in shared memory, of all workers together; gauges of each process,
+   as one that is killed leaves them behind for the next in its place */
 
 #define DF_PG_LATENCY_BUCKETS  16       /* below 2^n * 128 microseconds */
 
 typedef struct {
-    ngx_atomic_t     connections;       /* gauges */
-    ngx_atomic_t     busy;
-    ngx_atomic_t     queued;
-    ngx_atomic_t     connects;          /* counters */
+    ngx_uint_t       connections;
+    ngx_uint_t       busy;
+    ngx_uint_t       queued;
+} df_pg_gauges_t;
+
+typedef struct {
+    ngx_atomic_t     connects;
     ngx_atomic_t     connect_failures;
     ngx_atomic_t     lost;              /* connections that broke */
     ngx_atomic_t     statements[3];     /* by df_pg_lane_t */
@@ -112,7 +116,11 @@ typedef struct {
     ngx_atomic_t     queue_timeouts;
     ngx_atomic_t     statement_timeouts;
     ngx_atomic_t     latency[DF_PG_LATENCY_BUCKETS];
+    df_pg_gauges_t   gauges[NGX_MAX_PROCESSES];
 } df_pg_stats_t;
+
+/* of all processes together */
+void df_pg_gauges(const df_pg_stats_t *stats, df_pg_gauges_t *sum);
 
 
 /* statements */

@@ -278,6 +278,7 @@ void df_pg_receive(df_pg_conn_t *conn);
 struct df_pg_pool_s {
     df_database_t            *database;
     df_pg_stats_t            *stats;
+    df_pg_gauges_t           *gauges;       /* this process's */
     ngx_log_t                *log;
 
     ngx_queue_t               idle;         /* connections by state */
@@ -345,8 +346,6 @@ uint64_t df_pg_now(void);           /* microseconds, monotonic */
 
 #define df_pg_count(pool, counter)                                            \
     (void) ngx_atomic_fetch_add(&(pool)->stats->counter, 1)
-#define df_pg_uncount(pool, counter)                                          \
-    (void) ngx_atomic_fetch_add(&(pool)->stats->counter, -1)
 
 
 DF_HIDDEN_END

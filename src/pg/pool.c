@@ -79,6 +79,8 @@ df_pg_pool_create(ngx_cycle_t *cycle, df_database_t *database)
 
     pool->database = database;
     pool->stats = database->stats->addr;
+    pool->gauges = &pool->stats->gauges[ngx_process_slot];
+    ngx_memzero(pool->gauges, sizeof(df_pg_gauges_t));
     pool->log = cycle->log;
     pool->since = ngx_time();
 
@@ -236,6 +238,24 @@ df_pg_pool_set_state(df_pg_pool_t *pool, df_pg_pool_state_t state)
 }
 
 
+void
+df_pg_gauges(const df_pg_stats_t *stats, df_pg_gauges_t *sum)
+{
+    ngx_uint_t             i;
+    const df_pg_gauges_t  *g;
+
+    ngx_memzero(sum, sizeof(df_pg_gauges_t));
+
+    for (i = 0; i < NGX_MAX_PROCESSES; i++) {
+        g = &stats->gauges[i];
+
+        sum->connections += g->connections;
+        sum->busy += g->busy;
+        sum->queued += g->queued;
+    }
+}
+
+
 /* connections */
 
 void
@@ -272,12 +292,12 @@ df_pg_pool_move(df_pg_conn_t *conn, df_pg_conn_state_t state)
     ngx_queue_insert_head(list, &conn->queue);
     (*n)++;
 
-    df_pg_count(pool, connections);
+    pool->gauges->connections++;
 
     conn->c->idle = (state == DF_PG_CONN_IDLE);
 
     if (state != DF_PG_CONN_IDLE) {
-        df_pg_count(pool, busy);
+        pool->gauges->busy++;
     }
 
     if (state == DF_PG_CONN_SHARED) {
@@ -318,10 +338,10 @@ df_pg_pool_remove(df_pg_conn_t *conn)
     }
 
     ngx_queue_remove(&conn->queue);
-    df_pg_uncount(pool, connections);
+    pool->gauges->connections--;
 
     if (conn->state != DF_PG_CONN_IDLE) {
-        df_pg_uncount(pool, busy);
+        pool->gauges->busy--;
     }
 }
 
