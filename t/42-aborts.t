@@ -259,7 +259,11 @@ subtest 'memory' => sub {
     }
 
     note "KiB: @rss";
-    cmp_ok($rss[-1] - $rss[1], '<', 1500, 'does not grow');
+
+    # freed memory stays in a sanitizer's quarantine
+
+    cmp_ok($rss[-1] - $rss[1], '<', 1500, 'does not grow')
+        unless $ENV{ASAN_OPTIONS};
 };
 
 
