@@ -18,6 +18,8 @@ my $t = DataflowTest->new(models => <<'CONF')->start;
                 field tags     text[];
                 field attrs    json;
                 field seen     timestamptz;
+                field size     smallint       min=-9 max=32000;
+                field kind     text           enum=a,b;
                 field source   text           default=web readonly;
             }
         }
@@ -238,6 +240,47 @@ subtest 'operators that a field does not take' => sub {
 
         $t->delete($path);
     }
+};
+
+
+subtest 'what only the database can refuse' => sub {
+    my $path = $t->post('/api/products', product('bounds', size => 30000,
+                                                 kind => 'a'))
+                 ->header('Location');
+
+    for (['{"stock":{"$dec":100}}', '/stock', 'check',
+          'the value is not allowed: min=0'],
+         ['{"size":{"$mul":2}}', '/size', 'range',
+          'the result is out of the range of smallint'],
+         ['{"price":{"$inc":9999999999}}', '/price', 'range',
+          'the result is out of the range of numeric(12,2)'],
+         ['{"name":"b","size":{"$inc":9999},"seen":{"$now":true}}', '/size',
+          'range', 'the result is out of the range of smallint'])
+    {
+        my ($body, $pointer, $code, $detail) = @$_;
+
+        my $r = $t->patch($path, $body);
+        is($r->code, 422, $body) or diag($r->body);
+        is_deeply($r->json->{errors},
+                  [{ pointer => $pointer, code => $code,
+                     detail => $detail }], "$body: where and why");
+    }
+
+    my $r = $t->patch($path, '{"size":{"$inc":9999},"stock":{"$inc":1}}');
+    is($r->code, 422, 'one of two');
+    is($r->json->{errors}, undef, 'which one is not said');
+
+    # the enum, past what is checked before
+
+    $t->dbh->do('CREATE FUNCTION spoil() RETURNS trigger LANGUAGE plpgsql AS'
+                . " 'BEGIN NEW.kind = upper(NEW.kind); RETURN NEW; END'");
+    $t->dbh->do('CREATE TRIGGER spoil BEFORE UPDATE OF kind ON products'
+                . ' FOR EACH ROW EXECUTE FUNCTION spoil()');
+
+    is($t->patch($path, '{"kind":"b"}')->json->{errors}[0]{detail},
+       'the value is not allowed: enum=a,b', 'the enum');
+
+    $t->delete($path);
 };
 
 

@@ -771,9 +771,14 @@ subtest 'refusals name what is meant' => sub {
         ['whole', 'invalid_value', 'whole', ''],
         ['=1', 'unknown_parameter', '', ''],
         ['__gt=1', 'unknown_parameter', '__gt', ''],
-        ['name__regex=(', 'invalid_value', undef, ''],
-        ['name__regex=%5B', 'invalid_value', undef, ''],
-        ['name__like=%5C', 'invalid_value', undef, ''],
+        ['name__regex=(', 'invalid_value', 'name__regex',
+         'regular expression'],
+        ['code=a&name__iregex=%5B&name__ilike', 'invalid_value', undef, ''],
+        ['code=a&name__iregex=%5B&name__contains=(', 'invalid_value',
+         'name__iregex', 'regular expression'],
+        ['filter={"name":{"$regex":"("}}', 'invalid_value', 'filter',
+         'regular expression'],
+        ['name__like=%5C', 'invalid_value', 'name__like', 'escape'],
     );
 
     for (@refused) {
@@ -844,6 +849,8 @@ subtest 'refusals name what is meant' => sub {
          '/filter/attrs.size/$gt', 'number or a string'],
         ['{"attrs.size":{"$between":[1,"a"]}}', 'invalid_value',
          '/filter/attrs.size/$between', 'two numbers or two strings'],
+        ['{"$or":[{"name":{"$regex":"("}}]}', 'invalid_value',
+         '/filter/$or/0/name/$regex', 'regular expression'],
         ['[]', undef, '/filter', ''],
         ['null', undef, '/filter', ''],
         ['"a"', undef, '/filter', ''],

@@ -217,6 +217,7 @@ df_query_compare_create(df_filter_t *filter, const df_query_left_t *left,
     df_predicate_t **predicate)
 {
     ngx_int_t             rc;
+    df_request_t         *r;
     df_predicate_t       *p;
     const df_operator_t  *op;
 
@@ -237,6 +238,12 @@ df_query_compare_create(df_filter_t *filter, const df_query_left_t *left,
     p->path = left->path;
     p->npath = left->npath;
     p->op = op;
+
+    if (op->syntax) {
+        r = filter->request;
+        r->npatterns++;
+        r->pattern_name = df_query_place_name(r->pool, place, &r->pattern_at);
+    }
 
     return NGX_OK;
 }

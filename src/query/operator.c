@@ -145,19 +145,19 @@ static const df_operator_t  df_query_operators[] = {
 
     { .name = ngx_string("like"), .operand = DF_OPERAND_PATTERN,
       .on = DF_ON_SCALAR|DF_ON_PATH, .types = DF_TYPE_TEXT,
-      .compile = df_query_compare_compile, .sql = " LIKE " },
+      .compile = df_query_compare_compile, .sql = " LIKE ", .syntax = 1 },
 
     { .name = ngx_string("ilike"), .operand = DF_OPERAND_PATTERN,
       .on = DF_ON_SCALAR|DF_ON_PATH, .types = DF_TYPE_TEXT,
-      .compile = df_query_compare_compile, .sql = " ILIKE " },
+      .compile = df_query_compare_compile, .sql = " ILIKE ", .syntax = 1 },
 
     { .name = ngx_string("regex"), .operand = DF_OPERAND_PATTERN,
       .on = DF_ON_SCALAR|DF_ON_PATH, .types = DF_TYPE_TEXT,
-      .compile = df_query_compare_compile, .sql = " ~ " },
+      .compile = df_query_compare_compile, .sql = " ~ ", .syntax = 1 },
 
     { .name = ngx_string("iregex"), .operand = DF_OPERAND_PATTERN,
       .on = DF_ON_SCALAR|DF_ON_PATH, .types = DF_TYPE_TEXT,
-      .compile = df_query_compare_compile, .sql = " ~* " },
+      .compile = df_query_compare_compile, .sql = " ~* ", .syntax = 1 },
 
     { .name = ngx_string("search"), .operand = DF_OPERAND_PATTERN,
       .on = DF_ON_SCALAR, .types = DF_TYPE_TEXT,

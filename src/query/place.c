@@ -31,6 +31,36 @@ df_query_place_pointer(ngx_pool_t *pool, const df_place_t *place)
 }
 
 
+static const df_place_t *
+df_query_place_root(const df_place_t *place)
+{
+    while (place->parent) {
+        place = place->parent;
+    }
+
+    return place;
+}
+
+
+ngx_str_t
+df_query_place_name(ngx_pool_t *pool, const df_place_t *place,
+    df_problem_at_t *at)
+{
+    const df_place_t  *root;
+
+    root = df_query_place_root(place);
+
+    if (root->parameter.data) {
+        *at = DF_AT_PARAMETER;
+        return root->parameter;
+    }
+
+    *at = DF_AT_POINTER;
+
+    return df_query_place_pointer(pool, place);
+}
+
+
 ngx_int_t
 df_query_refuse(df_problem_t *problem, df_problem_code_t code,
     const df_place_t *place, const char *item_code, const char *fmt, ...)
@@ -39,7 +69,7 @@ df_query_refuse(df_problem_t *problem, df_problem_code_t code,
     ngx_str_t          text, pointer;
     const df_place_t  *root;
 
-    for (root = place; root->parent; root = root->parent) { /* void */ }
+    root = df_query_place_root(place);
 
     va_start(args, fmt);
     text = df_str_vprintf(problem->pool, fmt, args);

@@ -119,6 +119,9 @@ typedef struct {
 
     df_predicate_t        *filter;      /* NULL: all rows */
     ngx_uint_t             nodes;       /* of the filter, while it is read */
+    ngx_uint_t             npatterns;   /* that PostgreSQL may refuse, and */
+    df_problem_at_t        pattern_at;  /* where the last of them stands */
+    ngx_str_t              pattern_name;
     ngx_array_t            sort;        /* df_sort_t, as the client gave it */
     ngx_array_t            fields;      /* df_field_t *; empty: all visible */
     ngx_uint_t             given;       /* bits: parameters that were given */

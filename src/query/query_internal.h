@@ -49,6 +49,11 @@ ngx_int_t df_query_refuse(df_problem_t *problem, df_problem_code_t code,
     const df_place_t *place, const char *item_code, const char *fmt, ...);
 
 
+/* what names the place in a problem: a pointer or the parameter */
+ngx_str_t df_query_place_name(ngx_pool_t *pool, const df_place_t *place,
+    df_problem_at_t *at);
+
+
 /* parameters: one table, args.c */
 
 typedef struct {
@@ -156,6 +161,7 @@ struct df_operator_s {
     const char    *sql;
     const char    *null;        /* SQL for a null operand; NULL: takes none */
     unsigned       ordered:1;   /* a path's number or text, not its JSON */
+    unsigned       syntax:1;    /* PostgreSQL may refuse the operand */
     unsigned       before:1;    /* like: anything may stand before, */
     unsigned       behind:1;    /* behind the operand */
 };

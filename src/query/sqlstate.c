@@ -35,6 +35,11 @@ static ngx_uint_t df_query_sqlstate_raised(const df_pg_error_t *error,
 static void df_query_sqlstate_item(const df_request_t *r,
     const df_pg_error_t *error, const df_query_sqlstate_t *s,
     df_problem_t *problem);
+static void df_query_sqlstate_declared(ngx_pool_t *pool,
+    const df_field_t *field, ngx_str_t *detail);
+static ngx_str_t df_query_sqlstate_range(ngx_pool_t *pool,
+    const df_field_t *field);
+static const df_field_t *df_query_sqlstate_operated(const df_request_t *r);
 
 
 #define DF_BOTH(code)  DF_PROBLEM_##code, DF_PROBLEM_##code
@@ -62,13 +67,15 @@ static const df_query_sqlstate_t  df_query_sqlstates[] = {
       "the record would not be among those that can be seen", 0, 0 },
     { "22001", DF_PROBLEM_INVALID_VALUE, DF_PROBLEM_VALIDATION_FAILED, NULL,
       "a text is too long", 0, 0 },
-    { "22003", DF_PROBLEM_INVALID_VALUE, DF_PROBLEM_VALIDATION_FAILED, NULL,
+    { "22003", DF_PROBLEM_INVALID_VALUE, DF_PROBLEM_VALIDATION_FAILED, "range",
       "a number is out of range", 0, 0 },
     { "22008", DF_PROBLEM_INVALID_VALUE, DF_PROBLEM_VALIDATION_FAILED, NULL,
       "a date or time is out of range", 0, 0 },
-    { "2201B", DF_PROBLEM_INVALID_VALUE, DF_PROBLEM_VALIDATION_FAILED, NULL,
+    { "2201B", DF_PROBLEM_INVALID_VALUE, DF_PROBLEM_VALIDATION_FAILED,
+      "pattern",
       "the regular expression is not valid", 0, 0 },
-    { "22025", DF_PROBLEM_INVALID_VALUE, DF_PROBLEM_VALIDATION_FAILED, NULL,
+    { "22025", DF_PROBLEM_INVALID_VALUE, DF_PROBLEM_VALIDATION_FAILED,
+      "pattern",
       "the pattern ends with its escape character", 0, 0 },
     { "22012", DF_PROBLEM_INVALID_VALUE, DF_PROBLEM_VALIDATION_FAILED, NULL,
       "division by zero", 0, 0 },
@@ -199,8 +206,16 @@ df_query_problem(const df_request_t *r, const df_pg_error_t *error,
                       &r->model->name, &error->message, error->sqlstate);
     }
 
-    if (s->item != NULL && !reads) {
+    if (s->item == NULL) {
+        return;
+    }
+
+    if (!reads) {
         df_query_sqlstate_item(r, error, s, problem);
+
+    } else if (r->npatterns == 1 && ngx_strcmp(s->item, "pattern") == 0) {
+        (void) df_problem_add(problem, problem->code, r->pattern_at,
+                              &r->pattern_name, s->item, "%s", s->detail);
     }
 }
 
@@ -253,18 +268,20 @@ df_query_sqlstate_raised(const df_pg_error_t *error, df_problem_t *problem)
 }
 
 
-/* the constraint, and the field that it or the column's name stands for */
+/* the constraint, and the field that it or the column's name stands for, or
+   whose operator has a result that its type cannot hold */
 
 static void
 df_query_sqlstate_item(const df_request_t *r, const df_pg_error_t *error,
     const df_query_sqlstate_t *s, df_problem_t *problem)
 {
-    ngx_str_t          pointer;
+    ngx_str_t          pointer, detail;
     const df_field_t  *field;
 
     static const ngx_str_t  body = ngx_string("");
 
     field = NULL;
+    detail = df_str_printf(problem->pool, "%s", s->detail);
 
     if (error->constraint.len) {
         (void) df_str_copy(problem->pool, &problem->constraint,
@@ -276,6 +293,18 @@ df_query_sqlstate_item(const df_request_t *r, const df_pg_error_t *error,
         field = df_schema_field(r->model, &error->column);
     }
 
+    if (field != NULL && ngx_strcmp(s->item, "check") == 0) {
+        df_query_sqlstate_declared(problem->pool, field, &detail);
+    }
+
+    if (ngx_strcmp(s->item, "range") == 0) {
+        field = df_query_sqlstate_operated(r);
+
+        if (field != NULL) {
+            detail = df_query_sqlstate_range(problem->pool, field);
+        }
+    }
+
     if (field == NULL || field->hidden || r->op == DF_DELETE) {
         return;
     }
@@ -283,5 +312,86 @@ df_query_sqlstate_item(const df_request_t *r, const df_pg_error_t *error,
     pointer = df_json_pointer(problem->pool, &body, &field->name);
 
     (void) df_problem_add(problem, problem->code, DF_AT_POINTER, &pointer,
-                          s->item, "%s", s->detail);
+                          s->item, "%V", &detail);
+}
+
+
+/* what of the field's declaration has become the constraint */
+
+static void
+df_query_sqlstate_declared(ngx_pool_t *pool, const df_field_t *field,
+    ngx_str_t *detail)
+{
+    ngx_str_t    *choice;
+    ngx_uint_t    i;
+    df_writer_t   w;
+
+    if (df_writer_init(&w, pool, 128) != NGX_OK
+        || df_writer_printf(&w, "%V:", detail) != NGX_OK
+        || (field->min.len
+            && df_writer_printf(&w, " min=%V", &field->min) != NGX_OK)
+        || (field->max.len
+            && df_writer_printf(&w, " max=%V", &field->max) != NGX_OK)
+        || (field->pattern.len
+            && df_writer_printf(&w, " pattern=%V", &field->pattern) != NGX_OK))
+    {
+        return;
+    }
+
+    choice = field->choices ? field->choices->elts : NULL;
+
+    for (i = 0; choice && i < field->choices->nelts; i++) {
+        if (df_writer_printf(&w, "%s%V", i ? "," : " enum=", &choice[i])
+            != NGX_OK)
+        {
+            return;
+        }
+    }
+
+    if (df_writer_length(&w) > (off_t) detail->len + 1) {
+        (void) df_writer_text(&w, detail);
+    }
+}
+
+
+static ngx_str_t
+df_query_sqlstate_range(ngx_pool_t *pool, const df_field_t *field)
+{
+    if (field->precision) {
+        return df_str_printf(pool, "the result is out of the range of "
+                             "%V(%ui,%ui)", &field->type->name,
+                             field->precision, field->scale);
+    }
+
+    return df_str_printf(pool, "the result is out of the range of %V",
+                         &field->type->name);
+}
+
+
+/* the field of the only operator that calculates */
+
+static const df_field_t *
+df_query_sqlstate_operated(const df_request_t *r)
+{
+    ngx_uint_t              i;
+    const df_field_t       *field;
+    const df_assignment_t  *a;
+
+    field = NULL;
+    a = r->values.elts;
+
+    for (i = 0; i < r->values.nelts; i++) {
+
+        if (a[i].op == NULL || a[i].op->types != DF_TYPE_NUMBER) {
+            continue;
+        }
+
+        if (field != NULL) {
+            return NULL;
+        }
+
+        field = a[i].field;
+    }
+
+    return field;
 }
