@@ -485,7 +485,10 @@ df_pg_pool_grow(df_pg_pool_t *pool)
         return;
     }
 
-    waits = pool->lost || !ngx_queue_empty(&pool->ahead);
+    /* a shut pool tells at least whether the database is there */
+
+    waits = pool->lost || !ngx_queue_empty(&pool->ahead)
+            || (pool->shut && n == 0);
 
     if (!pool->shut && !ngx_queue_empty(&pool->owns)) {
         waits |= pool->nown + pool->max_shared < pool->max;

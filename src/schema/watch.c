@@ -4,7 +4,9 @@
  *
  * Each worker holds the requests for a database back until its migration is
  * decided: by the migrator, which is one of the workers, or by the time that
- * a request may wait at all.  What was decided stands in shared memory.
+ * a request may wait at all.  What was decided stands in shared memory.  While
+ * the database is away its pool refuses requests, shut or not; when it comes,
+ * they wait again.
  */
 
 
@@ -14,7 +16,8 @@
 #include "schema/migrate.h"
 
 
-#define DF_WATCH_INTERVAL  20
+#define DF_WATCH_INTERVAL       20
+#define DF_WATCH_INTERVAL_AWAY  250
 
 
 typedef struct {
@@ -27,6 +30,7 @@ typedef struct {
 
     ngx_event_t           event;
     ngx_msec_t            deadline;
+    ngx_uint_t            away;
 } df_watch_t;
 
 
@@ -88,9 +92,7 @@ df_schema_init_process(ngx_cycle_t *cycle, df_pg_conf_t *pg,
             continue;
         }
 
-        if (state != DF_MIGRATION_FAILED
-            && df_schema_watch_start(cycle, database, schema) != NGX_OK)
-        {
+        if (df_schema_watch_start(cycle, database, schema) != NGX_OK) {
             return NGX_ERROR;
         }
 
@@ -140,17 +142,34 @@ df_schema_watch_tick(ngx_event_t *ev)
 {
     df_watch_t *watch = ev->data;
 
+    time_t                since;
+    ngx_str_t             error;
+    ngx_uint_t            waits;
+    df_database_t        *database;
     df_migration_state_t  state;
 
-    state = df_schema_watch_state(watch->database, watch->schema);
+    database = watch->database;
+    state = df_schema_watch_state(database, watch->schema);
 
-    if ((state == DF_MIGRATION_PENDING || state == DF_MIGRATION_RUNNING)
-        && (ngx_msec_int_t) (watch->deadline - ngx_current_msec) > 0
+    if (state == DF_MIGRATION_FAILED && !ngx_exiting
+        && df_pg_pool_state(database->pool, &since, &error) != DF_PG_POOL_UP)
+    {
+        watch->away = 1;
+        watch->deadline = ngx_current_msec + database->wait;
+
+        ngx_add_timer(&watch->event, DF_WATCH_INTERVAL_AWAY);
+        return;
+    }
+
+    waits = (state == DF_MIGRATION_PENDING || state == DF_MIGRATION_RUNNING
+             || (state == DF_MIGRATION_FAILED && watch->away));
+
+    if (waits && (ngx_msec_int_t) (watch->deadline - ngx_current_msec) > 0
         && !ngx_exiting)
     {
         ngx_add_timer(&watch->event, DF_WATCH_INTERVAL);
         return;
     }
 
-    df_pg_pool_open(watch->database->pool);
+    df_pg_pool_open(database->pool);
 }
