@@ -345,8 +345,9 @@ df_pg_conn_lost(df_pg_conn_t *conn, const char *why)
 /*
  * A read that has told nothing yet is sent again, and so is a write whose
  * backend was terminated before its first result, which comes before anything
- * is committed.  For any other write nobody knows whether it was committed.  An administrator may terminate the next
- * backend too; what takes its backend down by itself is not tried thrice.
+ * is committed.  For any other write nobody knows whether it was committed.
+ * An administrator may terminate the next backend too; what takes its backend
+ * down by itself is not tried thrice.
  */
 
 static void

@@ -600,6 +600,12 @@ df_query_result_untouched(df_query_state_t *state)
     checks = state->checks;
     expected = r->expected.elts;
 
+    if (r->op == DF_CREATE) {
+        (void) df_problem_set(problem, DF_PROBLEM_CONFLICT,
+                              "a trigger of the table left the record out");
+        return;
+    }
+
     if (checks == NULL) {
         (void) df_problem_set(problem, DF_PROBLEM_NOT_FOUND,
                               "there is no record with this key");
