@@ -72,6 +72,47 @@ subtest 'behind a read that stalls' => sub {
 };
 
 
+# jobs in every state at the end: "make asan" sees what is not given back
+
+subtest 'terminated with much to do' => sub {
+    my $s = DataflowTest->new(
+        database => 'pool size=4 overflow=0;', models => <<'CONF')->start;
+            location /api/items {
+                dataflow_model items { field name text required; }
+            }
+CONF
+
+    is($s->post('/api/items', { name => 'a' })->code, 201);
+    is($s->get("/api/items/1")->code, 200) for 1 .. 8;
+
+    my $dbh = $s->pg->connect($s->database);
+    $dbh->do('BEGIN');
+    $dbh->do('LOCK TABLE items');
+
+    my @c;
+
+    for my $n (1 .. 40) {
+        push @c, my $c = DataflowTest::Client->new($s);
+        my @ask = (['GET', '/api/items/1'], ['GET', "/api/items?limit=$n"],
+                   ['GET', '/api/items?limit=all', undef,
+                    Accept => 'application/x-ndjson'],
+                   ['POST', '/api/items', { name => $n }]);
+        $c->send(@{ $ask[$n % 4] });
+    }
+
+    sleep 0.2;
+
+    $c[$_]->reset for grep { $_ % 3 == 0 } 0 .. $#c;
+
+    sleep 0.05;
+
+    $s->stop('TERM');
+    $dbh->disconnect;
+
+    is(join("\n", $s->finish), '', 'ended cleanly');
+};
+
+
 # OpenSSL may hold decrypted bytes that the socket raises no event for: with
 # records of 16K, as newer servers and poolers send them
 

@@ -136,6 +136,10 @@ df_pg_job_free(df_pg_job_t *job)
         df_pg_shape_put(job->shape);
     }
 
+    if (job->group) {
+        df_pg_merge_free(job->group);
+    }
+
     job->state = DF_PG_JOB_FREE;
 
     ngx_queue_insert_head(&job->pool->free_jobs, &job->queue);

@@ -313,6 +313,7 @@ df_pg_merge_done(void *data, const df_pg_error_t *error)
 
     for (i = 0; i < group->n; i++) {
         job = group->members[i];
+        group->members[i] = NULL;
 
         if (job->orphan) {
             df_pg_job_free(job);
@@ -327,6 +328,21 @@ df_pg_merge_done(void *data, const df_pg_error_t *error)
         }
 
         df_pg_job_fail(job, error->failure);
+    }
+}
+
+
+/* members are left only when the worker exits */
+
+void
+df_pg_merge_free(df_pg_group_t *group)
+{
+    ngx_uint_t  i;
+
+    for (i = 0; i < group->n; i++) {
+        if (group->members[i]) {
+            df_pg_job_free(group->members[i]);
+        }
     }
 
     ngx_free(group);

@@ -156,6 +156,7 @@ void df_pg_job_fail(df_pg_job_t *job, df_pg_failure_t failure);
 /* the head of the queue of reads and those that can be sent with it, as one
    job that is not queued; NULL when there are none */
 df_pg_job_t *df_pg_merge(df_pg_job_t *first);
+void df_pg_merge_free(df_pg_group_t *group);
 
 
 /* what a connection expects, in order */

@@ -22,6 +22,7 @@
 
 static df_pg_pool_t *df_pg_pool_create(ngx_cycle_t *cycle,
     df_database_t *database);
+static void df_pg_pool_free(df_pg_pool_t *pool);
 static void df_pg_pool_shares(ngx_cycle_t *cycle, df_pg_pool_t *pool);
 static void df_pg_pool_roll_back(df_pg_conn_t *conn);
 static void df_pg_pool_reconnect(ngx_event_t *ev);
@@ -159,48 +160,74 @@ df_pg_pool_shares(ngx_cycle_t *cycle, df_pg_pool_t *pool)
 void
 df_pg_exit_process(df_pg_conf_t *conf)
 {
-    ngx_uint_t       i, n;
-    ngx_queue_t     *q;
-    df_pg_job_t     *job;
-    df_pg_pool_t    *pool;
-    df_pg_conn_t    *conn;
+    ngx_uint_t       i;
     df_database_t  **databases;
 
     databases = conf->databases.elts;
 
     for (i = 0; i < conf->databases.nelts; i++) {
-        pool = databases[i]->pool;
-
-        if (pool == NULL) {
-            continue;
+        if (databases[i]->pool) {
+            df_pg_pool_free(databases[i]->pool);
+            databases[i]->pool = NULL;
         }
-
-        if (pool->connecting) {
-            df_pg_conn_close(pool->connecting);
-        }
-
-        ngx_queue_t  *lists[] = { &pool->idle, &pool->shared, &pool->own };
-
-        for (n = 0; n < sizeof(lists) / sizeof(lists[0]); n++) {
-            while (!ngx_queue_empty(lists[n])) {
-                q = ngx_queue_head(lists[n]);
-                conn = ngx_queue_data(q, df_pg_conn_t, queue);
-                conn->canceller = NULL;
-                df_pg_pool_remove(conn);
-                df_pg_conn_close(conn);
-            }
-        }
-
-        while (!ngx_queue_empty(&pool->free_jobs)) {
-            q = ngx_queue_head(&pool->free_jobs);
-            job = ngx_queue_data(q, df_pg_job_t, queue);
-            ngx_queue_remove(q);
-            ngx_free(job);
-        }
-
-        df_pg_shapes_free(pool);
-        databases[i]->pool = NULL;
     }
+}
+
+
+/* nobody is told any more */
+
+static void
+df_pg_pool_free(df_pg_pool_t *pool)
+{
+    ngx_uint_t     i;
+    ngx_queue_t   *q;
+    df_pg_job_t   *job;
+    df_pg_conn_t  *conn;
+    ngx_queue_t   *conns[] = { &pool->idle, &pool->shared, &pool->own };
+    ngx_queue_t   *jobs[] = { &pool->ahead, &pool->reads, &pool->owns };
+
+    if (pool->connecting) {
+        df_pg_conn_close(pool->connecting);
+    }
+
+    for (i = 0; i < sizeof(conns) / sizeof(conns[0]); i++) {
+        while (!ngx_queue_empty(conns[i])) {
+            q = ngx_queue_head(conns[i]);
+            conn = ngx_queue_data(q, df_pg_conn_t, queue);
+
+            while (!ngx_queue_empty(&conn->jobs)) {
+                q = ngx_queue_head(&conn->jobs);
+                ngx_queue_remove(q);
+                df_pg_job_free(ngx_queue_data(q, df_pg_job_t, queue));
+            }
+
+            if (conn->owner && conn->owner->state == DF_PG_JOB_HELD) {
+                df_pg_job_free(conn->owner);
+            }
+
+            conn->canceller = NULL;
+
+            df_pg_pool_remove(conn);
+            df_pg_conn_close(conn);
+        }
+    }
+
+    for (i = 0; i < sizeof(jobs) / sizeof(jobs[0]); i++) {
+        while (!ngx_queue_empty(jobs[i])) {
+            q = ngx_queue_head(jobs[i]);
+            job = ngx_queue_data(q, df_pg_job_t, queue);
+            df_pg_pool_unqueue(job);
+            df_pg_job_free(job);
+        }
+    }
+
+    while (!ngx_queue_empty(&pool->free_jobs)) {
+        q = ngx_queue_head(&pool->free_jobs);
+        ngx_queue_remove(q);
+        ngx_free(ngx_queue_data(q, df_pg_job_t, queue));
+    }
+
+    df_pg_shapes_free(pool);
 }
 
 
