@@ -15,7 +15,7 @@
 #include <openssl/ssl.h>
 
 
-static ngx_int_t df_pg_conn_start(df_pg_conn_t *conn, const char *address);
+static void df_pg_conn_start(df_pg_conn_t *conn, const char *address);
 static ngx_int_t df_pg_conn_watch(df_pg_conn_t *conn);
 static void df_pg_conn_unwatch(df_pg_conn_t *conn);
 static ngx_int_t df_pg_conn_want(ngx_event_t *ev, ngx_int_t event,
@@ -30,7 +30,7 @@ static void df_pg_conn_timer(ngx_event_t *ev);
 static void df_pg_conn_notice(void *data, const char *message);
 
 
-ngx_int_t
+void
 df_pg_conn_open(df_pg_pool_t *pool)
 {
     char              address[NGX_SOCKADDR_STRLEN + 1];
@@ -40,9 +40,12 @@ df_pg_conn_open(df_pg_pool_t *pool)
     df_pg_conn_t     *conn;
     df_pg_keyword_t  *keywords;
 
+    df_pg_count(pool, connects);
+
     conn = ngx_calloc(sizeof(df_pg_conn_t), pool->log);
     if (conn == NULL) {
-        return NGX_ERROR;
+        df_pg_pool_connect_failed(pool, "out of memory");
+        return;
     }
 
     conn->expect_size = 256;
@@ -60,11 +63,10 @@ df_pg_conn_open(df_pg_pool_t *pool)
     ngx_queue_init(&conn->prepared_lru);
 
     pool->connecting = conn;
-    df_pg_count(pool, connects);
 
     if (conn->expect == NULL || conn->prepared == NULL) {
         df_pg_conn_failed(conn, "out of memory");
-        return NGX_ERROR;
+        return;
     }
 
     host = "";
@@ -85,21 +87,18 @@ df_pg_conn_open(df_pg_pool_t *pool)
     conn->timer.cancelable = 1;
 
     if (host[0] == '\0' || host[0] == '/' || host[0] == '@') {
-        return df_pg_conn_start(conn, NULL);
+        df_pg_conn_start(conn, NULL);
+        return;
     }
 
     rc = df_pg_resolve(conn, host, address);
 
     if (rc == NGX_OK) {
-        return df_pg_conn_start(conn, address);
-    }
+        df_pg_conn_start(conn, address);
 
-    if (rc == NGX_ERROR) {
+    } else if (rc == NGX_ERROR) {
         df_pg_conn_failed(conn, "host name could not be resolved");
-        return NGX_ERROR;
     }
-
-    return NGX_OK;
 }
 
 
@@ -113,11 +112,11 @@ df_pg_conn_resolved(df_pg_conn_t *conn, const char *address)
         return;
     }
 
-    (void) df_pg_conn_start(conn, address);
+    df_pg_conn_start(conn, address);
 }
 
 
-static ngx_int_t
+static void
 df_pg_conn_start(df_pg_conn_t *conn, const char *address)
 {
     conn->pg = df_pg_session_start(conn->pool->database, address,
@@ -126,7 +125,7 @@ df_pg_conn_start(df_pg_conn_t *conn, const char *address)
     if (conn->pg == NULL || PQstatus(conn->pg) == CONNECTION_BAD) {
         df_pg_conn_failed(conn, conn->pg ? PQerrorMessage(conn->pg)
                                          : "out of memory");
-        return NGX_ERROR;
+        return;
     }
 
     (void) PQsetNoticeProcessor(conn->pg, df_pg_conn_notice, conn->pool);
@@ -135,10 +134,7 @@ df_pg_conn_start(df_pg_conn_t *conn, const char *address)
         || df_pg_conn_want(conn->c->write, NGX_WRITE_EVENT, 1) != NGX_OK)
     {
         df_pg_conn_failed(conn, "no free worker_connections");
-        return NGX_ERROR;
     }
-
-    return NGX_OK;
 }
 
 

@@ -236,7 +236,7 @@ PGconn *df_pg_session_start(df_database_t *database, const char *address,
 
 /* one attempt; the pool is told by df_pg_pool_connected() or
    df_pg_pool_connect_failed() */
-ngx_int_t df_pg_conn_open(df_pg_pool_t *pool);
+void df_pg_conn_open(df_pg_pool_t *pool);
 /* events, libpq's side, the structure; not the jobs */
 void df_pg_conn_close(df_pg_conn_t *conn);
 /* the connection is lost: its jobs are told or sent again */

@@ -536,7 +536,7 @@ df_pg_pool_grow(df_pg_pool_t *pool)
     }
 
     if (waits) {
-        (void) df_pg_conn_open(pool);
+        df_pg_conn_open(pool);
     }
 }
 
@@ -547,7 +547,7 @@ df_pg_pool_reconnect(ngx_event_t *ev)
     df_pg_pool_t *pool = ev->data;
 
     if (pool->state == DF_PG_POOL_DOWN && !pool->connecting) {
-        (void) df_pg_conn_open(pool);
+        df_pg_conn_open(pool);
         return;
     }
 
