@@ -172,14 +172,25 @@ CONF
 }
 
 
-nginx_start() {
-    local globals="pid nginx.pid; error_log error.log notice;"
+# before anything is stopped; our own nginx may have the port
 
-    [ "$(id -u)" -ne 0 ] || globals+=" user $user $(id -gn "$user");"
+port_check() {
+    if nginx_pid > /dev/null \
+        && grep -qs "listen 127.0.0.1:$port;" "$home/nginx/nginx.conf"
+    then
+        return 0
+    fi
 
     if (exec 3<> "/dev/tcp/127.0.0.1/$port") 2> /dev/null; then
         fail "Port $port is taken; choose another one: make run PORT=8001"
     fi
+}
+
+
+nginx_start() {
+    local globals="pid nginx.pid; error_log error.log notice;"
+
+    [ "$(id -u)" -ne 0 ] || globals+=" user $user $(id -gn "$user");"
 
     nginx=$(PATH=$PATH:/usr/sbin command -v nginx) \
         || fail "nginx is not installed"
@@ -218,6 +229,7 @@ fill() {
 
 start() {
     make_home
+    port_check
     make_sockets
     postgres_start
     redis_start
