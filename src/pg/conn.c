@@ -18,6 +18,7 @@
 static void df_pg_conn_start(df_pg_conn_t *conn, const char *address);
 static ngx_int_t df_pg_conn_watch(df_pg_conn_t *conn);
 static void df_pg_conn_unwatch(df_pg_conn_t *conn);
+static ngx_uint_t df_pg_conn_watched(df_pg_conn_t *conn);
 static ngx_int_t df_pg_conn_want(ngx_event_t *ev, ngx_int_t event,
     ngx_uint_t on);
 static void df_pg_conn_poll(df_pg_conn_t *conn);
@@ -148,38 +149,29 @@ df_pg_conn_notice(void *data, const char *message)
 }
 
 
-/*
- * PQconnectPoll() may close the socket and open another one, often with the
- * same number; the inode tells.  epoll has forgotten the closed one.
- */
-
 static ngx_int_t
 df_pg_conn_watch(df_pg_conn_t *conn)
 {
-    int                fd;
     struct stat        sb;
     ngx_connection_t  *c;
 
-    fd = PQsocket(conn->pg);
+    if (df_pg_conn_watched(conn)) {
+        return NGX_OK;
+    }
 
-    if (fd < 0 || fstat(fd, &sb) == -1) {
+    df_pg_conn_unwatch(conn);
+
+    if (fstat(PQsocket(conn->pg), &sb) == -1) {
         return NGX_ERROR;
     }
 
-    if (conn->c) {
-        if (conn->c->fd == fd && conn->inode == sb.st_ino) {
-            return NGX_OK;
-        }
-
-        ngx_close_connection(conn->c);
-    }
-
-    c = ngx_get_connection(fd, conn->pool->log);
-    conn->c = c;
-
+    c = ngx_get_connection(PQsocket(conn->pg), conn->pool->log);
     if (c == NULL) {
         return NGX_ERROR;
     }
+
+    conn->c = c;
+    conn->inode = sb.st_ino;
 
     c->shared = 1;
     c->data = conn;
@@ -189,8 +181,6 @@ df_pg_conn_watch(df_pg_conn_t *conn)
     c->read->handler = df_pg_conn_event;
     c->write->handler = df_pg_conn_event;
 
-    conn->inode = sb.st_ino;
-
     return NGX_OK;
 }
 
@@ -198,6 +188,7 @@ df_pg_conn_watch(df_pg_conn_t *conn)
 static void
 df_pg_conn_unwatch(df_pg_conn_t *conn)
 {
+    ngx_uint_t         flags;
     ngx_connection_t  *c;
 
     c = conn->c;
@@ -206,15 +197,33 @@ df_pg_conn_unwatch(df_pg_conn_t *conn)
         return;
     }
 
-    /* a broken connection's socket may be closed already */
+    /* what libpq has closed already the kernel has forgotten */
 
-    if (conn->pg && PQsocket(conn->pg) == c->fd) {
-        (void) df_pg_conn_want(c->read, NGX_READ_EVENT, 0);
-        (void) df_pg_conn_want(c->write, NGX_WRITE_EVENT, 0);
+    flags = df_pg_conn_watched(conn) ? 0 : NGX_CLOSE_EVENT;
+
+    if (c->read->active) {
+        (void) ngx_del_event(c->read, NGX_READ_EVENT, flags);
+    }
+
+    if (c->write->active) {
+        (void) ngx_del_event(c->write, NGX_WRITE_EVENT, flags);
     }
 
     ngx_close_connection(c);
     conn->c = NULL;
+}
+
+
+/* PQconnectPoll() may close the socket and open another one, often with the
+   same number; the inode tells */
+
+static ngx_uint_t
+df_pg_conn_watched(df_pg_conn_t *conn)
+{
+    struct stat  sb;
+
+    return conn->c && PQsocket(conn->pg) == conn->c->fd
+           && fstat(conn->c->fd, &sb) == 0 && sb.st_ino == conn->inode;
 }
 
 

@@ -191,7 +191,7 @@ struct df_pg_conn_s {
     df_pg_pool_t             *pool;
     PGconn                   *pg;
     ngx_connection_t         *c;
-    ino_t                     inode;        /* the socket's, connecting */
+    ino_t                     inode;        /* of the socket */
     df_pg_conn_state_t        state;
     ngx_event_t               timer;
     ngx_resolver_ctx_t       *resolving;
