@@ -222,6 +222,10 @@ df_pg_abandon(df_pg_job_t *job)
     case DF_PG_JOB_QUEUED:
         df_pg_pool_unqueue(job);
         df_pg_job_free(job);
+
+        /* for the queue's timer, which an exiting worker would wait for */
+
+        df_pg_pool_wake(job->pool);
         return;
 
     case DF_PG_JOB_HELD:
