@@ -130,17 +130,17 @@ static ngx_command_t  ngx_dataflow_block_commands[] = {
       0, 0, NULL },
 
     { ngx_string("field"),
-      DF_MODEL_BLOCK|NGX_CONF_2MORE,
+      DF_MODEL_BLOCK|NGX_CONF_ANY,
       df_schema_conf_field,
       0, 0, NULL },
 
     { ngx_string("index"),
-      DF_MODEL_BLOCK|NGX_CONF_1MORE,
+      DF_MODEL_BLOCK|NGX_CONF_ANY,
       df_schema_conf_index,
       0, 0, NULL },
 
     { ngx_string("relation"),
-      DF_MODEL_BLOCK|NGX_CONF_TAKE3,
+      DF_MODEL_BLOCK|NGX_CONF_ANY,
       df_schema_conf_relation,
       0, 0, NULL },
 

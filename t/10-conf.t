@@ -604,7 +604,9 @@ bad 'two descriptions', model => "description a;\ndescription b; #!",
 
 # fields: names and types
 
-bad 'field without a type', model => 'field a; #!', '"field"', 'arguments';
+bad 'field without a type', model => 'field a; #!', '"field"', 'arguments',
+    'write "field NAME TYPE [OPTION ...];"';
+bad 'field without a name', model => 'field; #!', 'write "field NAME TYPE';
 bad 'field with a bad name', field => 'my-field text', '"my-field"',
     'underscores';
 bad 'field with a digit first', field => '1st text', '"1st"', 'no digit first';
@@ -627,13 +629,14 @@ for my $word (qw(tableoid xmin cmin xmax cmax ctid)) {
 bad 'unknown type', field => 'f nummeric', '"nummeric"',
     'did you mean "numeric"?';
 bad 'type from nowhere', field => 'f zzzzzzzzzzz', '"zzzzzzzzzzz"',
-    'known are "smallint"', '"inet"';
+    'known are "smallint"', '"inet"', 'varchar(n)', 'numeric(p,s)', 'TYPE[]';
 bad 'type in upper case', field => 'f TEXT', '"TEXT"', '"text"';
 bad 'type of another system', field => 'f int', '"int"',
     'called "integer" here';
 bad 'type in an array', field => 'f string[]', '"string"',
     'called "text" here';
-bad 'array of arrays', field => 'f text[][]', '"text[]"', '"text"';
+bad 'array of arrays', field => 'f text[][]', '"text[][]"', 'one pair of';
+bad 'array of a size', field => 'f integer[3]', '"integer[3]"', 'one pair of';
 bad 'varchar without a length', field => 'f varchar', '"f"', 'varchar(n)';
 bad 'varchar of nothing', field => 'f varchar(0)', '"0"', 'varchar(n)';
 bad 'varchar of words', field => 'f varchar(max)', '"max"', 'or text';
@@ -655,6 +658,8 @@ bad 'unknown option', option => 'text requird', '"requird"',
     'did you mean "required"?';
 bad 'unknown option with a value', option => 'text lenght=5', '"lenght"',
     '"pattern"';
+bad 'NOT NULL', option => 'text not null', '"not"', '"required" for NOT NULL';
+bad 'NULL', option => 'text null', '"null"', 'nothing for NULL';
 bad 'option of a later feature', option => 'text encrypted', '"encrypted"',
     'known are';
 bad 'option twice', option => 'text required required', '"required"',
@@ -734,6 +739,11 @@ bad 'default not in the enum', option => 'text enum=a,b default=c', '"c"',
     'expected';
 bad 'default against the pattern', option => 'text pattern=^a default=b',
     '"b"', 'expected';
+bad 'now()', option => 'timestamptz default=now()', '"now()"',
+    'write "default=now"';
+bad 'gen_random_uuid()', option => 'uuid default=gen_random_uuid()',
+    '"gen_random_uuid()"', 'write "default=uuid"';
+good 'now() as a text', model => 'field f text default=now();';
 bad 'now for a number', option => 'integer default=now', '"now"',
     'timestamptz';
 bad 'now for a text', option => 'text default=now', '"now"', 'timestamptz';
@@ -809,7 +819,9 @@ bad 'relation with a bad name', related =>
     'relation Customer customers customer_id; #!',
     '"Customer"', 'lower-case letters';
 bad 'relation with two words', related => 'relation customer customers; #!',
-    '"relation"', 'arguments';
+    '"relation"', 'arguments', 'write "relation NAME MODEL FIELD;"';
+bad 'index of nothing', model => "field a text;\nindex; #!", '"index"',
+    'write "index FIELD ... [unique];"';
 bad 'relation twice', related =>
     "relation a customers customer_id;\nrelation a things id; #!",
     '"a"', 'duplicate';
@@ -840,6 +852,30 @@ server { dataflow a;
 server { dataflow b;
          location /n { dataflow_model n { field f text; } } }
 CONF
+
+
+# two models of one table
+
+my $shared = <<'CONF';
+location /all { dataflow_model everyone { table people;
+field name text; field size numeric(5,2); field born date;
+} }
+location /some { dataflow_model people {
+CONF
+
+good 'two models of one table', server =>
+    "$shared field name text; field size numeric(5,2); } }";
+
+for ('name varchar(10)', 'name text[]', 'size numeric(5,1)', 'born text') {
+    my ($status, $out) = check($context{server}->("$shared field $_; } }"));
+    my ($field) = /(\w+)/;
+
+    ok($status == 0
+       && $out =~ m{\[warn\].*"$field"\ of\ table\ "people"\ has\ another\ type
+                    \ in\ model\ "everyone"\ in\ \S*nginx\.conf:16
+                    \ than\ in\ model\ "people"\ in\ \S*nginx\.conf:19$}mx,
+       "warned of: $_") or diag $out;
+}
 
 
 # what the reference shows

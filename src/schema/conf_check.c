@@ -17,6 +17,7 @@ typedef ngx_int_t (*df_schema_conf_check_pt)(ngx_conf_t *cf,
 
 typedef struct {
     ngx_str_t      word;
+    ngx_str_t      sql;         /* what SQL calls it, where it is no text */
     df_default_t   kind;
     df_kind_t      type;        /* the only one, unless there are flags */
     ngx_uint_t     flags;
@@ -68,13 +69,17 @@ static const df_schema_conf_check_pt  df_schema_conf_checks[] = {
 
 
 static const df_schema_conf_default_t  df_schema_conf_defaults[] = {
-    { ngx_string("now"), DF_DEFAULT_NOW, DF_KINDS, DF_TYPE_TIME,
+    { ngx_string("now"), ngx_string("now()"),
+      DF_DEFAULT_NOW, DF_KINDS, DF_TYPE_TIME,
       "date, time, timestamp and timestamptz" },
-    { ngx_string("uuid"), DF_DEFAULT_UUID, DF_UUID, 0,
+    { ngx_string("uuid"), ngx_string("gen_random_uuid()"),
+      DF_DEFAULT_UUID, DF_UUID, 0,
       "uuid" },
-    { ngx_string("$sub"), DF_DEFAULT_SUB, DF_KINDS, DF_TYPE_TEXT,
+    { ngx_string("$sub"), ngx_null_string,
+      DF_DEFAULT_SUB, DF_KINDS, DF_TYPE_TEXT,
       "text and varchar" },
-    { ngx_string("$tenant"), DF_DEFAULT_TENANT, DF_KINDS, DF_TYPE_TEXT,
+    { ngx_string("$tenant"), ngx_null_string,
+      DF_DEFAULT_TENANT, DF_KINDS, DF_TYPE_TEXT,
       "text and varchar" },
 };
 
@@ -368,12 +373,20 @@ df_schema_conf_check_default(ngx_conf_t *cf, df_field_t *field,
     for (i = 0; i < DF_SCHEMA_CONF_DEFAULTS; i++) {
         known = &df_schema_conf_defaults[i];
 
+        fits = known->flags ? (field->type->flags & known->flags) != 0
+                            : field->type->kind == known->type;
+
+        if (fits && word->len && df_schema_conf_equal(&known->sql, word)) {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "invalid default \"%V\" of field \"%V\": write "
+                               "\"default=%V\"", word, &field->name,
+                               &known->word);
+            return NGX_ERROR;
+        }
+
         if (!df_schema_conf_equal(&known->word, word)) {
             continue;
         }
-
-        fits = known->flags ? (field->type->flags & known->flags) != 0
-                            : field->type->kind == known->type;
 
         if (field->array || !fits) {
             ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,

@@ -75,6 +75,12 @@ static df_schema_conf_option_t  df_schema_conf_options[] = {
     (sizeof(df_schema_conf_options) / sizeof(df_schema_conf_option_t))
 
 
+/* of SQL */
+
+static const ngx_str_t  df_schema_conf_not = ngx_string("not");
+static const ngx_str_t  df_schema_conf_null = ngx_string("null");
+
+
 /* types of other systems that the nearest name of ours would not explain */
 
 static const df_schema_conf_alias_t  df_schema_conf_aliases[] = {
@@ -140,7 +146,11 @@ df_schema_conf_field(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     value = cf->args->elts;
 
-    if (df_schema_conf_field_name(cf, model, &value[1]) != NGX_OK) {
+    if (df_schema_conf_words(cf, 2, NGX_MAX_UINT32_VALUE,
+                             "field NAME TYPE [OPTION ...];")
+        != NGX_OK
+        || df_schema_conf_field_name(cf, model, &value[1]) != NGX_OK)
+    {
         return NGX_CONF_ERROR;
     }
 
@@ -260,6 +270,14 @@ df_schema_conf_field_type(ngx_conf_t *cf, df_field_t *field,
         name.len -= 2;
     }
 
+    if (ngx_strlchr(name.data, name.data + name.len, '[')) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid type \"%V\" of field \"%V\": an array is "
+                           "written with one pair of brackets, such as text[]",
+                           word, &field->name);
+        return NGX_ERROR;
+    }
+
     p = ngx_strlchr(name.data, name.data + name.len, '(');
 
     if (p) {
@@ -325,7 +343,8 @@ df_schema_conf_field_unknown(ngx_conf_t *cf, const df_field_t *field,
     known = df_conf_known(cf, word, NULL, DF_KINDS, df_schema_conf_type_at);
 
     ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                       "unknown type \"%V\" of field \"%V\": %V",
+                       "unknown type \"%V\" of field \"%V\": %V; varchar(n) "
+                       "and numeric(p,s) have a size, TYPE[] is an array",
                        word, &field->name, &known);
 
     return NGX_ERROR;
@@ -421,6 +440,17 @@ df_schema_conf_field_option(ngx_conf_t *cf, const df_field_t *field,
     }
 
     if (i == DF_SCHEMA_CONF_OPTIONS) {
+
+        if (df_schema_conf_equal(&name, &df_schema_conf_not)
+            || df_schema_conf_equal(&name, &df_schema_conf_null))
+        {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "unknown option \"%V\" of field \"%V\": write "
+                               "\"required\" for NOT NULL, nothing for NULL",
+                               &name, &field->name);
+            return NGX_ERROR;
+        }
+
         known = df_conf_known(cf, &name, NULL, DF_SCHEMA_CONF_OPTIONS,
                               df_schema_conf_option_at);
 

@@ -158,6 +158,13 @@ df_schema_conf_index(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     ngx_uint_t   i, last;
     df_index_t  *index;
 
+    if (df_schema_conf_words(cf, 1, NGX_MAX_UINT32_VALUE,
+                             "index FIELD ... [unique];")
+        != NGX_OK)
+    {
+        return NGX_CONF_ERROR;
+    }
+
     value = cf->args->elts;
     last = cf->args->nelts;
 
@@ -239,7 +246,9 @@ df_schema_conf_relation(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     value = cf->args->elts;
 
-    if (df_schema_conf_name(cf, "relation", &value[1]) != NGX_OK) {
+    if (df_schema_conf_words(cf, 3, 3, "relation NAME MODEL FIELD;") != NGX_OK
+        || df_schema_conf_name(cf, "relation", &value[1]) != NGX_OK)
+    {
         return NGX_CONF_ERROR;
     }
 
@@ -319,6 +328,29 @@ df_schema_conf_description(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     model->description = value[1];
 
     return NGX_CONF_OK;
+}
+
+
+ngx_int_t
+df_schema_conf_words(ngx_conf_t *cf, ngx_uint_t min, ngx_uint_t max,
+    const char *form)
+{
+    ngx_str_t   *value;
+    ngx_uint_t   n;
+
+    n = cf->args->nelts - 1;
+
+    if (n >= min && n <= max) {
+        return NGX_OK;
+    }
+
+    value = cf->args->elts;
+
+    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                       "invalid number of arguments in \"%V\": write \"%s\"",
+                       &value[0], form);
+
+    return NGX_ERROR;
 }
 
 

@@ -16,6 +16,10 @@
 static ngx_int_t df_schema_finish_model(ngx_conf_t *cf, df_model_t *model);
 static ngx_int_t df_schema_finish_once(ngx_conf_t *cf, df_schema_conf_t *conf,
     ngx_uint_t i);
+static void df_schema_finish_shared(ngx_conf_t *cf, df_schema_conf_t *conf,
+    ngx_uint_t i);
+static ngx_uint_t df_schema_finish_differs(const df_field_t *a,
+    const df_field_t *b);
 static ngx_int_t df_schema_finish_slot(ngx_conf_t *cf,
     df_database_t *database);
 static ngx_int_t df_schema_finish_fields(ngx_conf_t *cf, df_model_t *model);
@@ -56,6 +60,8 @@ df_schema_finish(ngx_conf_t *cf, df_schema_conf_t *conf)
     /* every target has its key now */
 
     for (i = 0; i < conf->models.nelts; i++) {
+        df_schema_finish_shared(cf, conf, i);
+
         relation = model[i]->relations.elts;
 
         for (n = 0; n < model[i]->relations.nelts; n++) {
@@ -140,6 +146,53 @@ df_schema_finish_once(ngx_conf_t *cf, df_schema_conf_t *conf, ngx_uint_t i)
     }
 
     return NGX_OK;
+}
+
+
+/* two models may have one table, but a column has one type */
+
+static void
+df_schema_finish_shared(ngx_conf_t *cf, df_schema_conf_t *conf, ngx_uint_t i)
+{
+    df_field_t   *field, *other;
+    ngx_uint_t    n, k;
+    df_model_t  **model;
+
+    model = conf->models.elts;
+
+    for (n = 0; n < i; n++) {
+
+        if (model[n]->database != model[i]->database
+            || !df_schema_conf_equal(&model[n]->quoted, &model[i]->quoted))
+        {
+            continue;
+        }
+
+        for (k = 0; k < model[i]->fields.nelts; k++) {
+            field = df_schema_field_at(model[i], k);
+            other = df_schema_field(model[n], &field->name);
+
+            if (other == NULL || !df_schema_finish_differs(field, other)) {
+                continue;
+            }
+
+            ngx_log_error(NGX_LOG_WARN, cf->log, 0,
+                          "field \"%V\" of table \"%V\" has another type in "
+                          "model \"%V\" in %s:%ui than in model \"%V\" in "
+                          "%s:%ui", &field->name, &model[i]->table,
+                          &model[n]->name, other->file, other->line,
+                          &model[i]->name, field->file, field->line);
+        }
+    }
+}
+
+
+static ngx_uint_t
+df_schema_finish_differs(const df_field_t *a, const df_field_t *b)
+{
+    return a->type != b->type || a->array != b->array
+           || a->precision != b->precision || a->scale != b->scale
+           || (a->type->kind == DF_VARCHAR && a->length != b->length);
 }
 
 
