@@ -281,8 +281,8 @@ subtest 'keys of every form, at the same time' => sub {
                    ["\x{e4}\x{1f600}", '%C3%A4%F0%9F%98%80'],
                    ['a ', 'a%20'], ['2', '2'] ],
         uuids => [ ['a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11',
-                    'A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11',
-                    'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11'],
+                    'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11',
+                    'A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11'],
                    ['00000000-0000-0000-0000-000000000001',
                     '00000000-0000-0000-0000-000000000001'] ],
         shorts => [ ['1', '1', '01', '%2B1'], ['-7', '-7'], ['0', '0', '-0'] ],
@@ -290,7 +290,7 @@ subtest 'keys of every form, at the same time' => sub {
         items => [ ['5', '5'], ['6', '6'] ],
     );
 
-    my (@paths, %alone, @wrong, %broad);
+    my (@paths, @first, %alone, @wrong);
 
     for my $model (sort keys %forms) {
         my $n = 0;
@@ -303,6 +303,7 @@ subtest 'keys of every form, at the same time' => sub {
             $dbh->do("INSERT INTO $model ($key, n) VALUES (?, ?)", undef,
                      $value, $n) if $key;
             push @paths, map { "/api/$model/$_" } @spelled;
+            push @first, "/api/$model/$spelled[0]";
         }
     }
 
@@ -313,12 +314,12 @@ subtest 'keys of every form, at the same time' => sub {
             my $r = $c->request('GET', $path);
             $alone{$path} = $r->code . ' ' . $r->body;
         }
-        $broad{substr $alone{$path}, 0, 3}++;
     }
 
-    note join ', ', map { "$broad{$_} $_" } sort keys %broad;
-    note "$_: $alone{$_}" for grep { $alone{$_} !~ /^200/ } @paths;
-    cmp_ok($broad{200} // 0, '>=', @paths - 2, 'alone they are found');
+    # other spellings are no addresses
+
+    is(join(' ', grep { $alone{$_} =~ /^200/ } @paths), "@first",
+       'alone they are found');
 
     for my $round (1 .. 10) {
         my @asked = map { [$_, DataflowTest::Client->new($t)] }
@@ -395,6 +396,44 @@ subtest 'the queue is full' => sub {
     is($dbh->selectrow_array('SELECT amount FROM items WHERE id = 1'), 4,
        'and nothing was done that was refused');
     calm('queue');
+};
+
+
+subtest 'no connection is free to cancel with' => sub {
+    my $c = DataflowTest::Client->new($t);
+
+    # a busy machine may let it look slow for a while
+
+    $c->request('GET', '/api/locked/1') for 1 .. 40;
+
+    my $lock = $t->pg->connect($t->database);
+    $lock->begin_work;
+    $lock->do('LOCK TABLE locked IN ACCESS EXCLUSIVE MODE');
+
+    my ($write, $read) = clients(2);
+    $write->send('PATCH', '/api/locked/1', { name => 'never' });
+    is(waiting(1), 1, 'a write waits');
+    $read->send('GET', '/api/locked/1');
+    is(waiting(2), 2, 'a read has the last connection');
+
+    $write->close;
+
+    my $left;
+    for (my $end = time + 1.5; time < $end; sleep 0.02) {
+        $left = $dbh->selectrow_array(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname ="
+            . " current_database() AND query LIKE 'UPDATE%'"
+            . " AND state = 'active'");
+        last unless $left;
+    }
+    is($left, 0, 'the write of a client that left is cancelled all the same');
+
+    $lock->rollback;
+    $lock->disconnect;
+    is($read->read->code, 200, 'the read goes on');
+    isnt($dbh->selectrow_array('SELECT name FROM locked WHERE id = 1'),
+         'never', 'nothing was done');
+    calm('cancel');
 };
 
 

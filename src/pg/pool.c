@@ -500,14 +500,18 @@ df_pg_pool_connect_failed(df_pg_pool_t *pool, const char *why)
 void
 df_pg_pool_grow(df_pg_pool_t *pool)
 {
-    ngx_uint_t     n, waits, shared;
+    ngx_uint_t     n, max, waits, shared;
     ngx_queue_t   *q;
     df_pg_conn_t  *conn;
 
     n = pool->nidle + pool->nshared + pool->nown;
 
+    /* when all are busy, there is one more to cancel with */
+
+    max = pool->max + !ngx_queue_empty(&pool->ahead);
+
     if ((pool->nqueued == 0 && !pool->lost) || pool->connecting
-        || pool->reconnect.timer_set || n >= pool->max || ngx_terminate)
+        || pool->reconnect.timer_set || n >= max || ngx_terminate)
     {
         return;
     }
