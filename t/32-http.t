@@ -106,6 +106,12 @@ subtest 'keys that are texts' => sub {
             unless $key eq 'query';
     }
 
+    for my $key ('', '.', '..') {
+        my $r = $t->post('/api/named', sprintf '{"name":"%s"}', $key);
+        is($r->code, 422, "key \"$key\"");
+        is($r->json->{errors}[0]{pointer}, '/name');
+    }
+
     is($t->get('/api/named/query')->code, 200, 'GET of the key "query"');
     is($t->post('/api/named/query', {})->code, 200, 'POST is a list');
 };

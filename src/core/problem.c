@@ -79,10 +79,6 @@ static const df_problem_kind_t  df_problem_kinds[DF_PROBLEM_MAX] = {
         406, ngx_string("not_acceptable"),
         ngx_string("Not acceptable") },
 
-    [DF_PROBLEM_REQUEST_TIMEOUT] = {
-        408, ngx_string("request_timeout"),
-        ngx_string("Request timed out") },
-
     [DF_PROBLEM_CONFLICT] = {
         409, ngx_string("conflict"),
         ngx_string("Conflict") },

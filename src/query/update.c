@@ -16,8 +16,8 @@ static ngx_uint_t df_query_update_fits(const df_update_operator_t *op,
 static ngx_str_t *df_query_update_name_at(void *list, ngx_uint_t i);
 
 
-/* $merge is JSON's own merge (RFC 7396) of one level: what is no object is
-   taken for an empty one */
+/* $merge replaces the members given and keeps the others; what is no object
+   is taken for an empty one */
 
 static df_update_operator_t  df_query_update_operators[] = {
     { .name = ngx_string("$inc"), .types = DF_TYPE_NUMBER, .scale = 1,

@@ -23,6 +23,7 @@ static ngx_int_t df_query_values_member(df_query_values_t *v,
     const cJSON *node);
 static ngx_int_t df_query_values_field(df_query_values_t *v,
     const cJSON *node, const df_field_t *field);
+static ngx_uint_t df_query_values_is_segment(const ngx_str_t *key);
 static ngx_int_t df_query_values_stored(df_query_values_t *v,
     const cJSON *node, const df_field_t *field);
 static ngx_uint_t df_query_values_is_operator(df_query_values_t *v,
@@ -147,6 +148,13 @@ df_query_values_field(df_query_values_t *v, const cJSON *node,
         return rc;
     }
 
+    if (field->key && !df_query_values_is_segment(&value.text)) {
+        pointer = df_json_pointer(v->request->pool, v->pointer, &field->name);
+
+        return df_query_values_refuse(v, &pointer, "key",
+                                      "no path can end in this key");
+    }
+
     a = df_query_values_push(&v->request->values, field);
     if (a == NULL) {
         return NGX_ERROR;
@@ -155,6 +163,29 @@ df_query_values_field(df_query_values_t *v, const cJSON *node,
     a->value = value;
 
     return NGX_OK;
+}
+
+
+/* the record's path must not be another's (RFC 3986, 5.2.4) */
+
+static ngx_uint_t
+df_query_values_is_segment(const ngx_str_t *key)
+{
+    ngx_uint_t  i;
+
+    static const ngx_str_t  others[] = {
+        ngx_string(""), ngx_string("."), ngx_string("..")
+    };
+
+    for (i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+        if (key->len == others[i].len
+            && ngx_memcmp(key->data, others[i].data, key->len) == 0)
+        {
+            return 0;
+        }
+    }
+
+    return 1;
 }
 
 
