@@ -98,6 +98,7 @@ df_pg_resolve(df_pg_conn_t *conn, const char *host, char *addr)
     ctx->handler = df_pg_resolve_done;
     ctx->data = conn;
     ctx->timeout = conn->pool->database->connect_timeout;
+    ctx->cancelable = 1;
 
     conn->resolving = ctx;
 
@@ -186,9 +187,10 @@ df_pg_resolve_hosts(ngx_cycle_t *cycle)
 static ngx_int_t
 df_pg_resolve_servers(ngx_cycle_t *cycle)
 {
-    ngx_str_t   text, words[2], servers[DF_PG_NAMESERVERS];
-    ngx_conf_t  cf;
-    ngx_uint_t  n;
+    u_char      *end;
+    ngx_str_t    text, words[2], servers[DF_PG_NAMESERVERS];
+    ngx_conf_t   cf;
+    ngx_uint_t   n;
 
     df_pg_resolver = NULL;
     n = 0;
@@ -199,12 +201,26 @@ df_pg_resolve_servers(ngx_cycle_t *cycle)
 
     while (text.len && n < DF_PG_NAMESERVERS) {
 
-        if (df_pg_resolve_words(&text, words, 2) == 2
-            && words[0].len == sizeof("nameserver") - 1
-            && ngx_strncmp(words[0].data, "nameserver", words[0].len) == 0)
+        if (df_pg_resolve_words(&text, words, 2) != 2
+            || words[0].len != sizeof("nameserver") - 1
+            || ngx_strncmp(words[0].data, "nameserver", words[0].len) != 0)
         {
-            servers[n++] = words[1];
+            continue;
         }
+
+        end = words[1].data + words[1].len;
+
+        /* nginx wants IPv6 addresses in brackets, and knows no zones */
+
+        if (ngx_strlchr(words[1].data, end, '%')) {
+            continue;
+        }
+
+        if (ngx_strlchr(words[1].data, end, ':')) {
+            words[1] = df_str_printf(cycle->pool, "[%V]", &words[1]);
+        }
+
+        servers[n++] = words[1];
     }
 
     if (n == 0) {
