@@ -317,8 +317,40 @@ subtest 'statement timeout' => sub {
         is($r->code . ' ' . $r->problem, '504 statement_timeout', $accept);
         cmp_ok($r->{took}, '>', 1.8, 'not before its time');
         cmp_ok($r->{took}, '<', 4.5, 'not long behind it');
+
+        # PostgreSQL answers first and then says that it is idle
+
+        for (1 .. 100) {
+            last unless $sleeping->();
+            select undef, undef, undef, 0.02;
+        }
+
         is($sleeping->(), 0, 'cancelled in the server');
     }
+
+    # cancelled by somebody else
+
+    my $pid = fork // die $!;
+
+    if ($pid == 0) {
+        my $dbh = $t->pg->connect($t->database);
+
+        for (1 .. 100) {
+            my ($n) = $dbh->selectrow_array(
+                "SELECT count(pg_cancel_backend(pid)) FROM pg_stat_activity"
+                . " WHERE query ~ 'items_slow' AND state = 'active'"
+                . " AND pid <> pg_backend_pid()");
+            last if $n;
+            select undef, undef, undef, 0.02;
+        }
+
+        POSIX::_exit(0);
+    }
+
+    my $cancelled = $c->request('GET', '/api/slow');
+    is($cancelled->code . ' ' . $cancelled->problem,
+       '503 database_unavailable', 'cancelled by an administrator');
+    waitpid $pid, 0;
 
     # a write that waits for a lock
 

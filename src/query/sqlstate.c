@@ -93,9 +93,12 @@ static const df_query_sqlstate_t  df_query_sqlstates[] = {
       "nothing was done", 1, 0 },
     { "55P03", DF_BOTH(LOCK_NOT_AVAILABLE), NULL,
       "the record is locked by another change; nothing was done", 1, 0 },
-    { "57014", DF_BOTH(STATEMENT_TIMEOUT), NULL,
-      "the database took too long and was stopped; nothing was done",
-      0, NGX_LOG_WARN },
+
+    /* our own timeouts have come as such */
+
+    { "57014", DF_BOTH(DATABASE_UNAVAILABLE), NULL,
+      "the statement was cancelled in the database; nothing was done",
+      1, NGX_LOG_WARN },
 
     /* what the database is to blame for */
 
