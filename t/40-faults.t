@@ -10,8 +10,8 @@ use DataflowTest::Client;
 # the database killed, stopped, its backends terminated, the worker killed:
 # what was acknowledged is there once, what was refused is not there
 
-srand(my $seed = $ENV{SEED} // time);
-note "seed $seed";
+srand(my $seed = $ENV{DATAFLOW_SEED} // time);
+note "DATAFLOW_SEED=$seed";
 
 my $t = DataflowTest->new(
     cluster => 'own',

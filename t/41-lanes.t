@@ -11,8 +11,8 @@ use DataflowTest::Client;
 
 # who waits for whom: locks, slow statements, the queue, failing neighbours
 
-srand(my $seed = $ENV{SEED} // time);
-note "seed $seed";
+srand(my $seed = $ENV{DATAFLOW_SEED} // time);
+note "DATAFLOW_SEED=$seed";
 
 my $t = DataflowTest->new(models => <<'CONF')->start;
         location /api/items {

@@ -10,8 +10,8 @@ use DataflowTest::Client;
 # clients that leave, at every stage of a request, by the thousand: nothing of
 # theirs stays
 
-srand(my $seed = $ENV{SEED} // time);
-note "seed $seed";
+srand(my $seed = $ENV{DATAFLOW_SEED} // time);
+note "DATAFLOW_SEED=$seed";
 
 my $t = DataflowTest->new(
     database => 'pool size=8 overflow=4 queue=512 wait=5s;'

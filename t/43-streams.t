@@ -9,8 +9,8 @@ use DataflowTest::Client;
 
 # long lists: whole and in order, in little memory, at the client's pace
 
-srand(my $seed = $ENV{SEED} // time);
-note "seed $seed";
+srand(my $seed = $ENV{DATAFLOW_SEED} // time);
+note "DATAFLOW_SEED=$seed";
 
 my $ROWS = 300_000;
 my $LIMIT = 16 * 1024;          # KiB

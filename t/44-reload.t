@@ -9,8 +9,8 @@ use DataflowTest::Client;
 
 # reload and quit under load: nobody notices
 
-srand(my $seed = $ENV{SEED} // time);
-note "seed $seed";
+srand(my $seed = $ENV{DATAFLOW_SEED} // time);
+note "DATAFLOW_SEED=$seed";
 
 
 # version n of the models: field f1 … fn, and model m1 … mn

@@ -18,8 +18,8 @@ my ($bouncer) = grep { -x } map { "$_/pgbouncer" }
 
 plan skip_all => 'no pgbouncer' unless $bouncer;
 
-srand(my $seed = $ENV{SEED} // time);
-note "seed $seed";
+srand(my $seed = $ENV{DATAFLOW_SEED} // time);
+note "DATAFLOW_SEED=$seed";
 
 my $pg = $ENV{DATAFLOW_PG} ? DataflowTest::Postgres->attach($ENV{DATAFLOW_PG})
                            : DataflowTest::Postgres->new;
