@@ -183,32 +183,6 @@ df_query_left_parse(df_filter_t *filter, const ngx_str_t *name,
 }
 
 
-static ngx_int_t
-df_query_operator_refuse(df_filter_t *filter, const df_query_left_t *left,
-    const ngx_str_t *name, const char *prefix, const df_place_t *place)
-{
-    ngx_str_t   all, *nearest;
-
-    all = df_query_operator_names(filter->request->pool, left->field,
-                                  left->npath, prefix);
-    nearest = df_query_operator_nearest(left->field, left->npath, name);
-
-    if (nearest) {
-        return df_query_refuse(filter->problem, DF_PROBLEM_UNKNOWN_OPERATOR,
-                               place, "unknown_operator",
-                               "\"%V\" takes no operator \"%s%V\"; did you "
-                               "mean \"%s%V\"? It takes %V",
-                               &left->field->name, prefix, name, prefix,
-                               nearest, &all);
-    }
-
-    return df_query_refuse(filter->problem, DF_PROBLEM_UNKNOWN_OPERATOR,
-                           place, "unknown_operator",
-                           "\"%V\" takes no operator \"%s%V\"; it takes %V",
-                           &left->field->name, prefix, name, &all);
-}
-
-
 /* a comparison without its operands */
 
 static ngx_int_t
@@ -224,7 +198,8 @@ df_query_compare_create(df_filter_t *filter, const df_query_left_t *left,
     op = df_query_operator(left->field, left->npath, name);
 
     if (op == NULL) {
-        return df_query_operator_refuse(filter, left, name, prefix, place);
+        return df_query_operator_refuse(filter, left->field, left->npath,
+                                        name, prefix, place);
     }
 
     rc = df_query_predicate_create(filter, place, DF_PREDICATE_COMPARE,
@@ -365,23 +340,6 @@ df_query_node_has_operators(const df_query_left_t *left, const cJSON *node)
 }
 
 
-static ngx_int_t
-df_query_dollar_refuse(df_filter_t *filter, const df_query_left_t *left,
-    const ngx_str_t *name, const df_place_t *place)
-{
-    ngx_str_t  *nearest;
-
-    nearest = df_query_operator_nearest(left->field, left->npath, name);
-
-    return df_query_refuse(filter->problem, DF_PROBLEM_UNKNOWN_OPERATOR,
-                           place, "unknown_operator",
-                           "an operator starts with $%s%V%s",
-                           nearest ? "; did you mean \"$" : "",
-                           nearest ? nearest : &(ngx_str_t) ngx_null_string,
-                           nearest ? "\"?" : "");
-}
-
-
 /* {"$gte": 1, "$lt": 5} */
 
 static ngx_int_t
@@ -405,7 +363,8 @@ df_query_operators_parse(df_filter_t *filter, const df_query_left_t *left,
         name = df_json_name(member);
 
         if (name.len == 0 || name.data[0] != '$') {
-            return df_query_dollar_refuse(filter, left, &name, &at);
+            return df_query_dollar_refuse(filter, left->field, left->npath,
+                                          &name, &at);
         }
 
         op.data = name.data + 1;

@@ -203,6 +203,19 @@ ngx_str_t *df_query_update_nearest(const df_field_t *field,
 ngx_str_t df_query_update_names(ngx_pool_t *pool, const df_field_t *field);
 
 
+/* what was meant: meant.c */
+
+/* the left side does not take the operator, or has it without its $ */
+ngx_int_t df_query_operator_refuse(df_filter_t *filter,
+    const df_field_t *field, ngx_uint_t npath, const ngx_str_t *name,
+    const char *prefix, const df_place_t *place);
+ngx_int_t df_query_dollar_refuse(df_filter_t *filter, const df_field_t *field,
+    ngx_uint_t npath, const ngx_str_t *name, const df_place_t *place);
+/* "price__lt" of "price_lt" and the like, or NULL */
+ngx_str_t *df_query_suffix_nearest(const df_request_t *r,
+    const ngx_str_t *name);
+
+
 /* gate: a request that may be compiled */
 
 struct df_admitted_s {
