@@ -230,8 +230,9 @@ typedef struct {
  *
  * A READ job is SELECTs without side effects: it is sent again, from its first
  * statement, when a neighbour failed or the connection was lost before its
- * first result.  A WRITE job is sent once.  The last statement of a WRITE
- * always ends with a Sync, a READ has no "sync" statements.
+ * first result.  A WRITE job is sent again only when PostgreSQL has told that
+ * nothing of it was done.  The last statement of a WRITE always ends with a
+ * Sync, a READ has no "sync" statements.
  */
 df_pg_job_t *df_pg_submit(df_pg_pool_t *pool, const df_pg_spec_t *spec,
     df_pg_error_t *error);

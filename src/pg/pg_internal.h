@@ -317,7 +317,6 @@ struct df_pg_pool_s {
     df_pg_shape_t           **buckets;
 
     ngx_queue_t               free_jobs;
-    ngx_queue_t               all;          /* next pool of the worker */
 
     unsigned                  shut:1;
     unsigned                  lost:1;       /* the last connection broke: is
