@@ -645,14 +645,14 @@ subtest 'headers that answers carry' => sub {
     like($r->header('Location'), qr{^/api/named/[-A-Za-z0-9._~%]+$}, 'escaped');
     is($t->get($r->header('Location'))->body, $r->body, 'and found');
 
-    for my $code ("\x{e9}/\x{20ac}", '..', '.', ' ', 'query', "'", '%2F', '+',
+    for my $code ("\x{e9}/\x{20ac}", '...', ' ', 'query', "'", '%2F', '+',
                   'a?b=c&d#e', '*', "\x7f", "\x{1f600}")
     {
         $r = $t->post('/api/named', { code => $code });
         is($r->code, 201, 'another key') or diag($r->body);
         my $where = $r->header('Location');
         my $found = $t->get($where);
-        is($found->body, $r->body, "found at $where") unless $code =~ /^\.+$/;
+        is($found->body, $r->body, "found at $where");
     }
 
     for my $query ('name__ne=>;x', 'name__ne=>;rel="evil"', 'name__ne=<a>',

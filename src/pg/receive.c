@@ -318,7 +318,7 @@ df_pg_error_field(const PGresult *res, int code)
 static void
 df_pg_receive_end(df_pg_conn_t *conn)
 {
-    uint64_t         now, since;
+    uint64_t         now, took;
     df_pg_job_t     *job;
     df_pg_expect_t   e;
 
@@ -344,11 +344,18 @@ df_pg_receive_end(df_pg_conn_t *conn)
     }
 
     now = df_pg_now();
-    since = ngx_max(conn->last, job->sent);
+    took = now - ngx_max(conn->last, job->sent);
     conn->last = now;
 
+    /* the results of a segment come together: the first is not to blame for
+       all of it */
+
+    if (conn->state == DF_PG_CONN_SHARED) {
+        took /= conn->njobs;
+    }
+
     if (job->shape && !job->prepares && !job->aborted && !job->group) {
-        df_pg_shape_sample(job->shape, (ngx_uint_t) (now - since));
+        df_pg_shape_sample(job->shape, (ngx_uint_t) took);
     }
 
     df_pg_receive_finish(conn, job);
