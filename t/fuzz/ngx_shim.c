@@ -76,6 +76,24 @@ ngx_shim_failed(const char *file, int line, const char *condition)
 }
 
 
+/* any hash will do: FNV-1a */
+
+uint32_t
+ngx_murmur_hash2(u_char *data, size_t len)
+{
+    size_t    i;
+    uint32_t  hash;
+
+    hash = 2166136261u;
+
+    for (i = 0; i < len; i++) {
+        hash = (hash ^ data[i]) * 16777619u;
+    }
+
+    return hash;
+}
+
+
 /* pools */
 
 ngx_pool_t *
