@@ -126,20 +126,26 @@ df_pg_dispatch(ngx_event_t *ev)
 static void
 df_pg_dispatch_ahead(df_pg_pool_t *pool)
 {
+    ngx_queue_t   *q, *next;
     df_pg_job_t   *job;
     df_pg_conn_t  *conn;
 
-    while (!ngx_queue_empty(&pool->ahead)) {
-        job = ngx_queue_data(ngx_queue_head(&pool->ahead), df_pg_job_t, queue);
+    /* one that finds no connection is not in the way of a cancel */
+
+    for (q = ngx_queue_head(&pool->ahead);
+         q != ngx_queue_sentinel(&pool->ahead);
+         q = next)
+    {
+        next = ngx_queue_next(q);
+        job = ngx_queue_data(q, df_pg_job_t, queue);
 
         conn = (job->lane == DF_PG_READ) ? df_pg_dispatch_shared(pool)
                                          : df_pg_dispatch_own(pool);
-        if (conn == NULL) {
-            return;
-        }
 
-        df_pg_pool_unqueue(job);
-        df_pg_dispatch_send(conn, job);
+        if (conn) {
+            df_pg_pool_unqueue(job);
+            df_pg_dispatch_send(conn, job);
+        }
     }
 }
 

@@ -73,6 +73,15 @@ static ngx_int_t
 df_pg_refuse(df_pg_pool_t *pool, const df_pg_spec_t *spec,
     df_pg_error_t *error)
 {
+    /* with "master_process off" nginx starts no process for a reload, and so
+       there are no pools after it */
+
+    if (pool == NULL) {
+        error->failure = DF_PG_DOWN;
+        error->retry_after = 1;
+        return NGX_DECLINED;
+    }
+
     if (pool->state == DF_PG_POOL_DOWN) {
         error->failure = DF_PG_DOWN;
         error->retry_after = 1 + pool->backoff / 1000;

@@ -234,6 +234,13 @@ df_pg_pool_free(df_pg_pool_t *pool)
 df_pg_pool_state_t
 df_pg_pool_state(df_pg_pool_t *pool, time_t *since, ngx_str_t *last_error)
 {
+    if (pool == NULL) {
+        *since = ngx_time();
+        ngx_str_null(last_error);
+
+        return DF_PG_POOL_UNTRIED;
+    }
+
     *since = pool->since;
     *last_error = pool->last_error;
 
