@@ -77,15 +77,19 @@ df_query_parse_key(df_request_t *r, const ngx_str_t *text,
     df_problem_t *problem)
 {
     ngx_int_t         rc;
+    ngx_uint_t        number;
     df_value_error_t  error;
 
     rc = df_schema_parse_text(r->model->key, r->pool, text, 0, &r->key,
                               &error);
 
-    /* /007 is not another place of /7 */
+    /* /007 is not another place of /7, but a UUID may be in any case
+       (RFC 9562, 4) and a time in any offset */
+
+    number = r->model->key->type->flags & DF_TYPE_NUMBER;
 
     if (rc == NGX_DECLINED
-        || (rc == NGX_OK && !df_query_same(text, &r->key.text)))
+        || (rc == NGX_OK && number && !df_query_same(text, &r->key.text)))
     {
         return df_problem_set(problem, DF_PROBLEM_NOT_FOUND,
                               "there is no record with this key");
