@@ -303,7 +303,8 @@ subtest 'keys of every form, at the same time' => sub {
             $dbh->do("INSERT INTO $model ($key, n) VALUES (?, ?)", undef,
                      $value, $n) if $key;
             push @paths, map { "/api/$model/$_" } @spelled;
-            push @first, "/api/$model/$spelled[0]";
+            push @first, map { "/api/$model/$_" }
+                         $model eq 'uuids' ? @spelled : $spelled[0];
         }
     }
 
@@ -316,7 +317,7 @@ subtest 'keys of every form, at the same time' => sub {
         }
     }
 
-    # other spellings are no addresses
+    # other spellings are no addresses, but of a uuid
 
     is(join(' ', grep { $alone{$_} =~ /^200/ } @paths), "@first",
        'alone they are found');

@@ -153,17 +153,38 @@ df_pg_dispatch_ahead(df_pg_pool_t *pool)
 static void
 df_pg_dispatch_owns(df_pg_pool_t *pool)
 {
-    df_pg_job_t   *job;
+    ngx_queue_t   *q;
+    df_pg_job_t   *job, *joined;
     df_pg_conn_t  *conn;
 
-    while (!ngx_queue_empty(&pool->owns)) {
+    q = ngx_queue_head(&pool->owns);
+
+    while (q != ngx_queue_sentinel(&pool->owns)) {
+        job = ngx_queue_data(q, df_pg_job_t, queue);
+        q = ngx_queue_next(q);
+
+        if (df_pg_join_waits(job)) {
+            continue;
+        }
+
         conn = df_pg_dispatch_own(pool);
         if (conn == NULL) {
             return;
         }
 
-        job = ngx_queue_data(ngx_queue_head(&pool->owns), df_pg_job_t, queue);
-        df_pg_pool_unqueue(job);
+        joined = df_pg_join(job);
+
+        if (joined) {
+            job = joined;
+
+            /* its members may have stood anywhere behind */
+
+            q = ngx_queue_head(&pool->owns);
+
+        } else {
+            df_pg_pool_unqueue(job);
+        }
+
         df_pg_dispatch_send(conn, job);
     }
 }
@@ -213,7 +234,7 @@ df_pg_dispatch_send(df_pg_conn_t *conn, df_pg_job_t *job)
 {
     if (conn->state == DF_PG_CONN_OWN) {
         conn->owner = job;
-        df_pg_conn_tick(conn, job->timeout + DF_PG_GRACE);
+        df_pg_conn_tick(conn, job->timeout + (job->group ? 0 : DF_PG_GRACE));
 
     } else {
         conn->njobs++;

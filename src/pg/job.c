@@ -146,7 +146,7 @@ df_pg_job_free(df_pg_job_t *job)
     }
 
     if (job->group) {
-        df_pg_merge_free(job->group);
+        df_pg_group_free(job->group);
     }
 
     job->state = DF_PG_JOB_FREE;

@@ -205,7 +205,7 @@ df_pg_conn_overdue(df_pg_conn_t *conn)
 
 static const df_pg_statement_t  df_pg_cancel_statement = {
     ngx_string("SELECT pg_cancel_backend($1::int4)"),
-    1, NULL, NULL, NULL, 0, 0, 0
+    1, NULL, NULL, NULL, 0, 0, 0, 0
 };
 
 static const df_pg_callbacks_t  df_pg_cancel_callbacks = {

@@ -4,17 +4,13 @@
  *
  * Merge: reads of one row by key, of equal text and waiting at the same time,
  * become one statement with an array of keys.  Starting and ending an
- * executor costs the server several times what finding a row does.  The
- * merged statement is a job like others, whose owner is this file; its
- * members are told from its result, and sent again one by one if it fails.
+ * executor costs the server several times what finding a row does.
  */
 
 
 #include <ngx_config.h>
 #include "pg/pg_internal.h"
 
-
-#define DF_PG_MERGE      32
 
 /*
  * PostgreSQL takes an array parameter for one of 10 elements when it estimates
@@ -27,19 +23,18 @@
 #define DF_PG_MERGE_TAIL  "$1"
 
 
-struct df_pg_group_s {
+typedef struct {
+    df_pg_group_t          group;
     df_pg_statement_t      statement;
     Oid                    type;
     const char            *value;
-    ngx_uint_t             n;
-    df_pg_job_t           *members[DF_PG_MERGE];
     u_char                 array[1];
-};
+} df_pg_merge_t;
 
 
 static ngx_uint_t df_pg_merge_collect(df_pg_job_t *first,
     df_pg_job_t **members);
-static df_pg_group_t *df_pg_merge_group(df_pg_job_t **members, ngx_uint_t n);
+static df_pg_merge_t *df_pg_merge_create(df_pg_job_t **members, ngx_uint_t n);
 static u_char *df_pg_merge_element(u_char *p, const char *key);
 static ngx_int_t df_pg_merge_text(df_pg_shape_t *shape,
     const df_pg_statement_t *st, ngx_log_t *log);
@@ -62,50 +57,38 @@ static const df_pg_callbacks_t  df_pg_merge_callbacks = {
 df_pg_job_t *
 df_pg_merge(df_pg_job_t *first)
 {
-    ngx_uint_t      i, n;
-    df_pg_job_t    *job, *members[DF_PG_MERGE];
+    ngx_uint_t      n;
+    df_pg_job_t    *job, *members[DF_PG_GROUP];
     df_pg_spec_t    spec;
-    df_pg_pool_t   *pool;
-    df_pg_group_t  *group;
-
-    pool = first->pool;
+    df_pg_merge_t  *merge;
 
     n = df_pg_merge_collect(first, members);
 
     if (n < 2
-        || df_pg_merge_text(first->shape, first->statements, pool->log)
+        || df_pg_merge_text(first->shape, first->statements, first->pool->log)
            != NGX_OK)
     {
         return NULL;
     }
 
-    group = df_pg_merge_group(members, n);
-    if (group == NULL) {
+    merge = df_pg_merge_create(members, n);
+    if (merge == NULL) {
         return NULL;
     }
 
     ngx_memzero(&spec, sizeof(df_pg_spec_t));
 
-    spec.statements = &group->statement;
+    spec.statements = &merge->statement;
     spec.nstatements = 1;
     spec.lane = DF_PG_READ;
     spec.callbacks = &df_pg_merge_callbacks;
-    spec.data = group;
+    spec.data = merge;
 
-    job = df_pg_job_create(pool, &spec);
-    if (job == NULL) {
-        ngx_free(group);
-        return NULL;
-    }
+    job = df_pg_group_job(&merge->group, &spec);
 
-    job->group = group;
-    job->expires = first->expires;
-    job->shape = first->shape;
-    job->shape->refs++;
-
-    for (i = 0; i < n; i++) {
-        df_pg_pool_unqueue(members[i]);
-        members[i]->state = DF_PG_JOB_MERGED;
+    if (job) {
+        job->shape = first->shape;
+        job->shape->refs++;
     }
 
     return job;
@@ -129,7 +112,7 @@ df_pg_merge_collect(df_pg_job_t *first, df_pg_job_t **members)
     n = 1;
 
     for (q = ngx_queue_next(&first->queue);
-         q != &first->pool->reads && n < DF_PG_MERGE;
+         q != &first->pool->reads && n < DF_PG_GROUP;
          q = ngx_queue_next(q))
     {
         job = ngx_queue_data(q, df_pg_job_t, queue);
@@ -145,13 +128,13 @@ df_pg_merge_collect(df_pg_job_t *first, df_pg_job_t **members)
 }
 
 
-static df_pg_group_t *
-df_pg_merge_group(df_pg_job_t **members, ngx_uint_t n)
+static df_pg_merge_t *
+df_pg_merge_create(df_pg_job_t **members, ngx_uint_t n)
 {
     size_t              len;
     u_char             *p;
     ngx_uint_t          i;
-    df_pg_group_t      *group;
+    df_pg_merge_t      *merge;
     df_pg_statement_t  *st;
 
     len = sizeof("{}");
@@ -161,12 +144,12 @@ df_pg_merge_group(df_pg_job_t **members, ngx_uint_t n)
                + sizeof("\"\",") - 1;
     }
 
-    group = ngx_alloc(sizeof(df_pg_group_t) + len, members[0]->pool->log);
-    if (group == NULL) {
+    merge = ngx_alloc(sizeof(df_pg_merge_t) + len, members[0]->pool->log);
+    if (merge == NULL) {
         return NULL;
     }
 
-    p = group->array;
+    p = merge->array;
 
     for (i = 0; i < ngx_max(n, DF_PG_MERGE_MIN); i++) {
         *p++ = i ? ',' : '{';
@@ -177,21 +160,21 @@ df_pg_merge_group(df_pg_job_t **members, ngx_uint_t n)
     *p++ = '}';
     *p = '\0';
 
-    group->n = n;
-    ngx_memcpy(group->members, members, n * sizeof(df_pg_job_t *));
+    merge->group.n = n;
+    ngx_memcpy(merge->group.members, members, n * sizeof(df_pg_job_t *));
 
-    group->type = members[0]->statements->key->array;
-    group->value = (char *) group->array;
+    merge->type = members[0]->statements->key->array;
+    merge->value = (char *) merge->array;
 
-    st = &group->statement;
+    st = &merge->statement;
     ngx_memzero(st, sizeof(df_pg_statement_t));
 
     st->text = members[0]->shape->merged;
     st->nparams = 1;
-    st->types = &group->type;
-    st->values = &group->value;
+    st->types = &merge->type;
+    st->values = &merge->value;
 
-    return group;
+    return merge;
 }
 
 
@@ -260,12 +243,12 @@ static void
 df_pg_merge_result(void *data, ngx_uint_t i, PGresult *res, ngx_uint_t row,
     ngx_uint_t n)
 {
-    df_pg_group_t *group = data;
+    df_pg_merge_t *merge = data;
 
     df_pg_job_t  *job;
 
-    for (i = 0; i < group->n; i++) {
-        job = group->members[i];
+    for (i = 0; i < merge->group.n; i++) {
+        job = merge->group.members[i];
 
         if (job->orphan) {
             continue;
@@ -306,44 +289,23 @@ df_pg_merge_find(PGresult *res, const char *key, ngx_uint_t *row)
 static void
 df_pg_merge_done(void *data, const df_pg_error_t *error)
 {
-    df_pg_group_t *group = data;
+    df_pg_merge_t *merge = data;
 
     ngx_uint_t    i;
     df_pg_job_t  *job;
 
-    for (i = 0; i < group->n; i++) {
-        job = group->members[i];
-        group->members[i] = NULL;
+    for (i = 0; i < merge->group.n; i++) {
 
-        if (job->orphan) {
-            df_pg_job_free(job);
+        job = df_pg_group_take(&merge->group, i);
+        if (job == NULL) {
             continue;
         }
 
         if (error->failure == DF_PG_SQL) {
-            job->alone = 1;
-            df_pg_count(job->pool, resent);
-            df_pg_pool_queue(job->pool, job, 0);
+            df_pg_group_resend(job);
             continue;
         }
 
         df_pg_job_fail(job, error->failure);
     }
-}
-
-
-/* members are left only when the worker exits */
-
-void
-df_pg_merge_free(df_pg_group_t *group)
-{
-    ngx_uint_t  i;
-
-    for (i = 0; i < group->n; i++) {
-        if (group->members[i]) {
-            df_pg_job_free(group->members[i]);
-        }
-    }
-
-    ngx_free(group);
 }

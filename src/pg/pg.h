@@ -157,6 +157,8 @@ typedef struct {
     const df_pg_key_t   *key;           /* of a READ, or NULL */
     unsigned             text_result:1; /* else results are binary */
     unsigned             unprepared:1;  /* utility statements, one-offs */
+    unsigned             joins:1;       /* an INSERT, the only one of a WRITE,
+                                           that may share a transaction */
     unsigned             sync:1;        /* a Sync follows: what comes behind
                                            runs whatever becomes of this */
 } df_pg_statement_t;

@@ -12,7 +12,9 @@
  *     dispatch.c  jobs wait by lane and are handed out once a turn
  *     job.c       what the owner of a job may ask for
  *     shape.c     equal statement texts, what is prepared where
- *     merge.c     equal reads by key as one
+ *     group.c     jobs that are sent as one
+ *     merge.c     of them: equal reads by key
+ *     join.c      of them: inserts
  *     send.c      jobs to libpq's pipeline
  *     receive.c   libpq's results to jobs
  */
@@ -119,7 +121,7 @@ struct df_pg_job_s {
     const df_pg_statement_t  *statements;
     ngx_uint_t                nstatements;
     df_pg_shape_t            *shape;        /* of the first statement */
-    df_pg_group_t            *group;        /* whose reads it merges */
+    df_pg_group_t            *group;        /* whose members it stands for */
     const df_pg_callbacks_t  *callbacks;
     void                     *data;
 
@@ -153,10 +155,26 @@ void df_pg_job_done(df_pg_job_t *job);
 void df_pg_job_fail(df_pg_job_t *job, df_pg_failure_t failure);
 
 
-/* the head of the queue of reads and those that can be sent with it, as one
-   job that is not queued; NULL when there are none */
+/* groups: jobs that are sent as one; a structure of merge.c or join.c begins
+   with this */
+
+#define DF_PG_GROUP         32
+
+struct df_pg_group_s {
+    ngx_uint_t                n;
+    df_pg_job_t              *members[DF_PG_GROUP];
+};
+
+df_pg_job_t *df_pg_group_job(df_pg_group_t *group, const df_pg_spec_t *spec);
+df_pg_job_t *df_pg_group_take(df_pg_group_t *group, ngx_uint_t i);
+void df_pg_group_resend(df_pg_job_t *job);
+void df_pg_group_free(df_pg_group_t *group);
+
+/* the head of the queue of reads, or of the others, and those that can be sent
+   with it, as one job that is not queued; NULL when it is sent by itself */
 df_pg_job_t *df_pg_merge(df_pg_job_t *first);
-void df_pg_merge_free(df_pg_group_t *group);
+ngx_uint_t df_pg_join_waits(const df_pg_job_t *job);
+df_pg_job_t *df_pg_join(df_pg_job_t *first);
 
 
 /* what a connection expects, in order */
@@ -315,6 +333,9 @@ struct df_pg_pool_s {
     ngx_uint_t                serials;
     ngx_queue_t               shapes_lru;
     df_pg_shape_t           **buckets;
+
+    ngx_uint_t                alone;        /* inserts not to be joined */
+    ngx_uint_t                joins;        /* transactions of joined ones */
 
     ngx_queue_t               free_jobs;
 

@@ -269,7 +269,10 @@ df_pg_receive_refusal(df_pg_conn_t *conn, df_pg_expect_t *e, PGresult *res)
             || df_pg_now() - job->sent >= (uint64_t) job->timeout * 900))
     {
         job->error.failure = DF_PG_STATEMENT_TIMEOUT;
-        df_pg_count(conn->pool, statement_timeouts);
+
+        if (job->group == NULL) {
+            df_pg_count(conn->pool, statement_timeouts);
+        }
     }
 
     return 1;

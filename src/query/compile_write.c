@@ -83,6 +83,8 @@ df_compile_write(const df_admitted_t *admitted, df_compile_t *c,
         compiled->statements[compiled->nstatements - 1].sync = 1;
     }
 
+    compiled->statements[0].joins = (r->op == DF_CREATE && !r->dry_run);
+
     if (r->dry_run && !noop) {
         df_query_write_utility(compiled, "ROLLBACK");
         compiled->statements[compiled->nstatements - 1].sync = 1;
