@@ -529,7 +529,8 @@ df_pg_pool_grow(df_pg_pool_t *pool)
             || (pool->shut && n == 0);
 
     if (!pool->shut && !ngx_queue_empty(&pool->owns)) {
-        waits |= pool->nown + pool->max_shared < pool->max;
+        waits |= pool->nidle == 0
+                 && pool->nown + pool->max_shared < pool->max;
     }
 
     if (!pool->shut && !ngx_queue_empty(&pool->reads)) {
