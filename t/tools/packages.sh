@@ -9,7 +9,7 @@ declare -A group=(
     [build]="gcc libc6-dev make pkg-config nginx nginx-dev libpq-dev
              libcjson-dev libhiredis-dev"
     [run]="postgresql-15 redis-server curl"
-    [test]="perl libmojolicious-perl libdbd-pg-perl"
+    [test]="perl libmojolicious-perl libdbd-pg-perl pgbouncer"
     [bench]="wrk"
     [asan]="libasan8 libubsan1 dpkg-dev"
     [lint]="clang clang-tidy cppcheck"
