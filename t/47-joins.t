@@ -90,6 +90,15 @@ subtest 'many at once' => sub {
 };
 
 
+subtest 'one by itself' => sub {
+    my @id = map { $t->post('/api/items', { code => $_ })->json->{id} // 0 }
+             qw(d1 d1 d2);
+
+    is("$id[1]", 0, 'is refused');
+    is($id[2] - $id[0], 2, 'and was tried once');
+};
+
+
 subtest 'some are refused' => sub {
     $t->post('/api/items', { code => 'taken' });
 

@@ -30,6 +30,7 @@
 
 typedef struct {
     df_pg_group_t          group;
+    df_pg_job_t           *job;         /* that stands for it */
     df_pg_statement_t      statements[DF_PG_JOIN];
 } df_pg_join_t;
 
@@ -117,6 +118,7 @@ df_pg_join(df_pg_job_t *first)
 
     if (job) {
         pool->joins++;
+        join->job = job;
 
         /* the values are the members' own, who may be gone by then */
 
@@ -163,16 +165,28 @@ df_pg_join_done(void *data, const df_pg_error_t *error)
 {
     df_pg_join_t *join = data;
 
-    ngx_uint_t    i, undone;
-    df_pg_job_t  *job;
+    ngx_uint_t     i, undone;
+    df_pg_job_t   *job;
+    df_pg_pool_t  *pool;
 
-    job = join->group.members[0];
-    job->pool->joins--;
-    df_pg_pool_wake(job->pool);
+    pool = join->job->pool;
+    pool->joins--;
+    df_pg_pool_wake(pool);
 
-    /* what PostgreSQL refuses it undoes */
+    /* what PostgreSQL refuses it undoes; one that was by itself is answered,
+       unless its prepared statement was the reason */
 
     undone = (error->failure == DF_PG_DOWN || error->sqlstate[0] != '\0');
+
+    if (error->failure == DF_PG_SQL && join->group.n == 1
+        && !join->job->again)
+    {
+        undone = 0;
+    }
+
+    if (undone) {
+        pool->alone = DF_PG_JOIN_PAUSE;
+    }
 
     for (i = 0; i < join->group.n; i++) {
 
@@ -182,16 +196,11 @@ df_pg_join_done(void *data, const df_pg_error_t *error)
         }
 
         if (undone) {
-            job->pool->alone = DF_PG_JOIN_PAUSE;
             df_pg_group_resend(job);
             continue;
         }
 
-        if (error->failure == DF_PG_OK) {
-            df_pg_job_done(job);
-            continue;
-        }
-
-        df_pg_job_fail(job, error->failure);
+        job->error = *error;
+        df_pg_job_done(job);
     }
 }
