@@ -111,8 +111,8 @@ static ngx_command_t  ngx_dataflow_block_commands[] = {
 
     { ngx_string("prepare"),
       DF_DATABASE_BLOCK|NGX_CONF_TAKE1,
-      df_pg_conf_prepare,
-      0, 0, NULL },
+      df_conf_flag,
+      0, 0, (void *) offsetof(df_database_t, prepare) },
 
     { ngx_string("migrate"),
       DF_DATABASE_BLOCK|NGX_CONF_TAKE1,
@@ -146,8 +146,8 @@ static ngx_command_t  ngx_dataflow_block_commands[] = {
 
     { ngx_string("timestamps"),
       DF_MODEL_BLOCK|NGX_CONF_TAKE1,
-      df_schema_conf_timestamps,
-      0, 0, NULL },
+      df_conf_flag,
+      0, 0, (void *) offsetof(df_model_t, timestamps) },
 
     { ngx_string("description"),
       DF_MODEL_BLOCK|NGX_CONF_TAKE1,

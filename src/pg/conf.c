@@ -254,37 +254,6 @@ df_pg_conf_timeout(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
 
 char *
-df_pg_conf_prepare(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
-{
-    df_database_t *database = conf;
-
-    ngx_str_t         *value;
-    const char        *expected;
-    df_conf_option_t   option;
-
-    if (database->prepare != NGX_CONF_UNSET) {
-        return "is duplicate";
-    }
-
-    value = cf->args->elts;
-
-    ngx_memzero(&option, sizeof(df_conf_option_t));
-    option.offset = offsetof(df_database_t, prepare);
-
-    expected = df_conf_set_on_off(cf, &option, &value[1], database);
-
-    if (expected) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "invalid value \"%V\" of \"prepare\": %s was "
-                           "expected", &value[1], expected);
-        return NGX_CONF_ERROR;
-    }
-
-    return NGX_CONF_OK;
-}
-
-
-char *
 df_pg_conf_migrate(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     df_database_t *database = conf;

@@ -78,7 +78,6 @@ char *df_pg_conf_database(ngx_conf_t *cf, df_pg_conf_t *conf);
 char *df_pg_conf_primary(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *df_pg_conf_pool(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *df_pg_conf_timeout(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
-char *df_pg_conf_prepare(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *df_pg_conf_migrate(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 
 /* fills keywords from primary; what was wrong is logged */

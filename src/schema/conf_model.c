@@ -282,37 +282,6 @@ df_schema_conf_relation(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
 
 char *
-df_schema_conf_timestamps(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
-{
-    df_model_t *model = conf;
-
-    ngx_str_t         *value;
-    const char        *expected;
-    df_conf_option_t   option;
-
-    if (model->timestamps != NGX_CONF_UNSET) {
-        return "is duplicate";
-    }
-
-    value = cf->args->elts;
-
-    ngx_memzero(&option, sizeof(df_conf_option_t));
-    option.offset = offsetof(df_model_t, timestamps);
-
-    expected = df_conf_set_on_off(cf, &option, &value[1], model);
-
-    if (expected) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "invalid value \"%V\" of \"timestamps\": %s was "
-                           "expected", &value[1], expected);
-        return NGX_CONF_ERROR;
-    }
-
-    return NGX_CONF_OK;
-}
-
-
-char *
 df_schema_conf_description(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     df_model_t *model = conf;
