@@ -111,8 +111,8 @@ static ngx_command_t  ngx_dataflow_block_commands[] = {
 
     { ngx_string("prepare"),
       DF_DATABASE_BLOCK|NGX_CONF_TAKE1,
-      df_conf_flag,
-      0, 0, (void *) offsetof(df_database_t, prepare) },
+      ngx_conf_set_flag_slot,
+      0, offsetof(df_database_t, prepare), NULL },
 
     { ngx_string("migrate"),
       DF_DATABASE_BLOCK|NGX_CONF_TAKE1,
@@ -146,13 +146,13 @@ static ngx_command_t  ngx_dataflow_block_commands[] = {
 
     { ngx_string("timestamps"),
       DF_MODEL_BLOCK|NGX_CONF_TAKE1,
-      df_conf_flag,
-      0, 0, (void *) offsetof(df_model_t, timestamps) },
+      ngx_conf_set_flag_slot,
+      0, offsetof(df_model_t, timestamps), NULL },
 
     { ngx_string("description"),
       DF_MODEL_BLOCK|NGX_CONF_TAKE1,
-      df_schema_conf_description,
-      0, 0, NULL },
+      ngx_conf_set_str_slot,
+      0, offsetof(df_model_t, description), NULL },
 
       ngx_null_command
 };

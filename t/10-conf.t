@@ -409,7 +409,7 @@ bad 'unknown timeout', database => 'timeout read=5s; #!',
     '"read"', '"connect"', '"statement"';
 bad 'no statement timeout', database => 'timeout statement=0; #!',
     '"0"', 'a time such as';
-bad 'unknown prepare', database => 'prepare maybe; #!', '"maybe"', 'on or off';
+bad 'unknown prepare', database => 'prepare maybe; #!', '"maybe"', '"on" or "off"';
 bad 'unknown migrate', database => 'migrate aply; #!',
     '"aply"', 'did you mean "apply"?', '"verify"';
 
@@ -595,7 +595,7 @@ bad 'three parts of a table', model => 'table a.b.c; #!', '"b.c"', 'table';
 bad 'empty table', model => 'table shop.; #!', '""', 'lower-case letters';
 bad 'two tables', model => "table a;\ntable b; #!", '"table"', 'duplicate';
 bad 'two keys', model => "key a;\nkey b; #!", '"key"', 'duplicate';
-bad 'timestamps', model => 'timestamps yes; #!', '"yes"', 'on or off';
+bad 'timestamps', model => 'timestamps yes; #!', '"yes"', '"on" or "off"';
 bad 'timestamps twice', model => "timestamps on;\ntimestamps off; #!",
     '"timestamps"', 'duplicate';
 bad 'two descriptions', model => "description a;\ndescription b; #!",

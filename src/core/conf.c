@@ -301,34 +301,3 @@ df_conf_is_name(const ngx_str_t *name)
 
     return 1;
 }
-
-
-/* the offset of the command itself is nginx's way to the block's structure */
-
-char *
-df_conf_flag(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
-{
-    ngx_str_t         *value;
-    const char        *expected;
-    df_conf_option_t   option;
-
-    ngx_memzero(&option, sizeof(df_conf_option_t));
-    option.offset = (size_t) (uintptr_t) cmd->post;
-
-    if (*(ngx_flag_t *) ((char *) conf + option.offset) != NGX_CONF_UNSET) {
-        return "is duplicate";
-    }
-
-    value = cf->args->elts;
-
-    expected = df_conf_set_on_off(cf, &option, &value[1], conf);
-
-    if (expected) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "invalid value \"%V\" of \"%V\": %s was expected",
-                           &value[1], &cmd->name, expected);
-        return NGX_CONF_ERROR;
-    }
-
-    return NGX_CONF_OK;
-}

@@ -337,10 +337,6 @@ const char *df_conf_set_on_off(ngx_conf_t *cf, const df_conf_option_t *option,
 ngx_str_t df_conf_known(ngx_conf_t *cf, const ngx_str_t *word, void *list,
     ngx_uint_t n, df_name_at_pt name_at);
 
-/* a command of a block that is on or off, at cmd->post's offset in conf; may be
-   given once (unset: NGX_CONF_UNSET) */
-char *df_conf_flag(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
-
 /* 1 when the name matches [a-z_][a-z0-9_]{0,62} */
 ngx_uint_t df_conf_is_name(const ngx_str_t *name);
 

@@ -126,7 +126,8 @@ void df_pg_gauges(const df_pg_stats_t *stats, df_pg_gauges_t *sum);
 
 typedef enum {
     DF_PG_READ = 0,     /* short SELECTs: share connection and Sync */
-    DF_PG_WRITE,        /* a segment of its own on a connection of its own */
+    DF_PG_WRITE,        /* a connection of its own, and a segment unless it
+                           joins others */
     DF_PG_STREAM        /* row by row, on a connection of its own */
 } df_pg_lane_t;
 

@@ -281,25 +281,6 @@ df_schema_conf_relation(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 }
 
 
-char *
-df_schema_conf_description(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
-{
-    df_model_t *model = conf;
-
-    ngx_str_t  *value;
-
-    if (model->description.data) {
-        return "is duplicate";
-    }
-
-    value = cf->args->elts;
-
-    model->description = value[1];
-
-    return NGX_CONF_OK;
-}
-
-
 ngx_int_t
 df_schema_conf_words(ngx_conf_t *cf, ngx_uint_t min, ngx_uint_t max,
     const char *form)

@@ -293,8 +293,6 @@ char *df_schema_conf_key(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *df_schema_conf_field(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *df_schema_conf_index(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *df_schema_conf_relation(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
-char *df_schema_conf_description(ngx_conf_t *cf, ngx_command_t *cmd,
-    void *conf);
 
 /*
  * What only the whole configuration tells: automatic fields, keys, relations,
