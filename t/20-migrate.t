@@ -696,7 +696,10 @@ CONF
         last if $code == 200;
     }
 
-    is_deeply([ sort keys %codes ], [200, 503], 'no request is too early');
+    # how many come before the database does is chance
+
+    delete $codes{503};
+    is_deeply([ keys %codes ], [200], 'no request is too early');
     ok(wait_state($t, 'done'), 'catches up');
 
     # an old worker that still tries ends at once
