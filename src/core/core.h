@@ -246,6 +246,7 @@ typedef struct {
     ngx_str_t        name;
     ngx_str_t        code;      /* "required", "unknown_field", … */
     ngx_str_t        detail;
+    ngx_uint_t       line;      /* of an import, from 1; 0: none */
 } df_problem_item_t;
 
 /* A problem and all it points at live in its pool. */
@@ -258,6 +259,7 @@ typedef struct {
     ngx_str_t           constraint;
     ngx_str_t           sqlstate;
     ngx_uint_t          retry_after;    /* seconds; 0: no header */
+    ngx_uint_t          line;       /* of the items that are added next */
     ngx_array_t         items;          /* df_problem_item_t */
 } df_problem_t;
 

@@ -219,6 +219,7 @@ df_problem_add(df_problem_t *p, df_problem_code_t code, df_problem_at_t at,
     item->name = *name;
     item->code.data = (u_char *) item_code;
     item->code.len = ngx_strlen(item_code);
+    item->line = p->line;
 
     va_start(args, fmt);
     item->detail = df_str_vprintf(p->pool, fmt, args);
@@ -287,6 +288,9 @@ df_problem_print_items(df_writer_t *w, const df_problem_t *p)
             || df_problem_print_member(w, "code", &item[i].code) != NGX_OK
             || df_problem_print_member(w, "detail", &item[i].detail)
                != NGX_OK
+            || (item[i].line
+                && df_writer_printf(w, ",\"line\":%ui", item[i].line)
+                   != NGX_OK)
             || df_writer_add(w, "}", 1) != NGX_OK)
         {
             return NGX_ERROR;

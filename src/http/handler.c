@@ -103,7 +103,7 @@ df_http_handler_start(df_http_ctx_t *ctx)
 
     rc = df_http_negotiate(ctx);
 
-    if (rc == NGX_OK && ctx->method->body) {
+    if (rc == NGX_OK && ctx->method->parse != NULL) {
         rc = df_http_negotiate_body(ctx);
     }
 
@@ -115,7 +115,7 @@ df_http_handler_start(df_http_ctx_t *ctx)
         return rc;
     }
 
-    if (ctx->method->body) {
+    if (ctx->method->parse != NULL) {
         return df_http_body_read(ctx);
     }
 
@@ -197,8 +197,6 @@ df_http_handler_parse_body(df_http_ctx_t *ctx)
     df_problem_t     *problem;
     df_json_error_t   error;
 
-    static const ngx_str_t  root = ngx_string("");
-
     problem = &ctx->run.problem;
 
     body = df_json_parse(ctx->request->pool, &ctx->body, &error);
@@ -209,11 +207,23 @@ df_http_handler_parse_body(df_http_ctx_t *ctx)
                               error.line, error.column, error.reason);
     }
 
-    if (ctx->query.op == DF_LIST) {
-        return df_query_parse_query(&ctx->query, body, problem);
-    }
+    return ctx->method->parse(ctx, body);
+}
 
-    return df_query_parse_values(&ctx->query, body, &root, problem);
+
+ngx_int_t
+df_http_handler_query(df_http_ctx_t *ctx, const cJSON *body)
+{
+    return df_query_parse_query(&ctx->query, body, &ctx->run.problem);
+}
+
+
+ngx_int_t
+df_http_handler_values(df_http_ctx_t *ctx, const cJSON *body)
+{
+    static const ngx_str_t  root = ngx_string("");
+
+    return df_query_parse_values(&ctx->query, body, &root, &ctx->run.problem);
 }
 
 

@@ -16,22 +16,33 @@
 DF_HIDDEN_BEGIN
 
 
-typedef struct {
-    ngx_uint_t                method;       /* NGX_HTTP_GET|NGX_HTTP_HEAD */
-    ngx_uint_t                resource;     /* DF_HTTP_ITEM, … */
-    df_operation_t            op;
-    unsigned                  body:1;
-    ngx_str_t                 allow;        /* "GET, HEAD" */
-} df_http_method_t;
-
 /* what a path names; "/query" of a model with a text key is two things */
 #define DF_HTTP_COLLECTION  0x01
 #define DF_HTTP_ITEM        0x02
 #define DF_HTTP_QUERY       0x04
+#define DF_HTTP_AGGREGATE   0x08
+#define DF_HTTP_BULK        0x10
+
+typedef struct df_http_ctx_s  df_http_ctx_t;
+
+/* a method of a resource: a row of the table of route.c */
+
+typedef struct {
+    ngx_uint_t                method;       /* NGX_HTTP_GET|NGX_HTTP_HEAD */
+    ngx_uint_t                resource;     /* DF_HTTP_ITEM, … */
+    df_operation_t            op;           /* until its body says more */
+    ngx_uint_t                operations;   /* bits: it is offered where one
+                                               of them is */
+    ngx_uint_t                formats;      /* of answers, from DF_FORMAT_JSON
+                                               on */
+    ngx_int_t               (*parse)(df_http_ctx_t *ctx, const cJSON *body);
+                                            /* NULL: there is no body */
+    ngx_str_t                 allow;        /* "GET, HEAD" */
+} df_http_method_t;
 
 /* a request on its way: all steps fill run.problem when something is wrong */
 
-typedef struct {
+struct df_http_ctx_s {
     ngx_http_request_t       *request;
     df_http_loc_conf_t       *conf;
     df_rules_t                rules;
@@ -46,8 +57,12 @@ typedef struct {
     unsigned                  running:1;
     unsigned                  streaming:1;  /* the header is sent */
     unsigned                  failed:1;     /* the client cannot be reached */
-} df_http_ctx_t;
+};
 
+
+/* handler: bodies of JSON, as ctx->method->parse has them */
+ngx_int_t df_http_handler_query(df_http_ctx_t *ctx, const cJSON *body);
+ngx_int_t df_http_handler_values(df_http_ctx_t *ctx, const cJSON *body);
 
 /*
  * handler: called with the body, NGX_DECLINED and a problem, or a status of

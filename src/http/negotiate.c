@@ -80,7 +80,7 @@ df_http_negotiate(df_http_ctx_t *ctx)
         return NGX_OK;
     }
 
-    n = (ctx->method->op == DF_LIST) ? DF_HTTP_FORMATS : 1;
+    n = ctx->method->formats;
     best = 0;
 
     for (i = 0; i < n; i++) {

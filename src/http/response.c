@@ -162,7 +162,7 @@ df_http_response_next(df_http_ctx_t *ctx)
     r = ctx->request;
     next = &ctx->run.next;
 
-    if (ctx->method->body) {
+    if (ctx->method->parse != NULL) {
         return NGX_OK;
     }
 

@@ -16,28 +16,52 @@ static ngx_int_t df_http_route_allow(df_http_ctx_t *ctx,
     ngx_uint_t resource);
 
 
+#define DF_HTTP_ALL_FORMATS  (DF_FORMAT_CSV + 1)
+
+/* a resource of a model's own, before a record whose key is a text */
+
+typedef struct {
+    ngx_str_t   name;
+    ngx_uint_t  resource;
+} df_http_resource_t;
+
+static const df_http_resource_t  df_http_resources[] = {
+    { ngx_string("query"), DF_HTTP_QUERY }
+};
+
+#define DF_HTTP_RESOURCES                                                     \
+    (sizeof(df_http_resources) / sizeof(df_http_resource_t))
+
+
 static const df_http_method_t  df_http_methods[] = {
 
     { NGX_HTTP_GET|NGX_HTTP_HEAD, DF_HTTP_COLLECTION,
-      DF_LIST, 0, ngx_string("GET, HEAD") },
+      DF_LIST, 1u << DF_LIST, DF_HTTP_ALL_FORMATS, NULL,
+      ngx_string("GET, HEAD") },
 
     { NGX_HTTP_POST, DF_HTTP_COLLECTION,
-      DF_CREATE, 1, ngx_string("POST") },
+      DF_CREATE, 1u << DF_CREATE, 1, df_http_handler_values,
+      ngx_string("POST") },
 
     { NGX_HTTP_GET|NGX_HTTP_HEAD, DF_HTTP_ITEM,
-      DF_GET, 0, ngx_string("GET, HEAD") },
+      DF_GET, 1u << DF_GET, 1, NULL,
+      ngx_string("GET, HEAD") },
 
     { NGX_HTTP_PATCH, DF_HTTP_ITEM,
-      DF_UPDATE, 1, ngx_string("PATCH") },
+      DF_UPDATE, 1u << DF_UPDATE, 1, df_http_handler_values,
+      ngx_string("PATCH") },
 
     { NGX_HTTP_PUT, DF_HTTP_ITEM,
-      DF_REPLACE, 1, ngx_string("PUT") },
+      DF_REPLACE, 1u << DF_REPLACE, 1, df_http_handler_values,
+      ngx_string("PUT") },
 
     { NGX_HTTP_DELETE, DF_HTTP_ITEM,
-      DF_DELETE, 0, ngx_string("DELETE") },
+      DF_DELETE, 1u << DF_DELETE, 1, NULL,
+      ngx_string("DELETE") },
 
     { NGX_HTTP_POST, DF_HTTP_QUERY,
-      DF_LIST, 1, ngx_string("POST") }
+      DF_LIST, 1u << DF_LIST, DF_HTTP_ALL_FORMATS, df_http_handler_query,
+      ngx_string("POST") }
 };
 
 #define DF_HTTP_METHODS                                                       \
@@ -46,7 +70,7 @@ static const df_http_method_t  df_http_methods[] = {
 
 #define df_http_route_offers(ctx, m, where)                                   \
     (((m)->resource & (where))                                                \
-     && ((ctx)->rules.expose & (1u << (m)->op)))
+     && ((ctx)->rules.expose & (m)->operations))
 
 
 ngx_int_t
@@ -97,6 +121,8 @@ df_http_route_path(df_http_ctx_t *ctx, ngx_uint_t *resource)
 {
     ngx_int_t            rc;
     ngx_str_t            rest;
+    ngx_uint_t           i;
+    const ngx_str_t     *name;
     ngx_http_request_t  *r;
     df_http_loc_conf_t  *conf;
 
@@ -126,16 +152,22 @@ df_http_route_path(df_http_ctx_t *ctx, ngx_uint_t *resource)
 
     *resource = DF_HTTP_ITEM;
 
-    if (rest.len == sizeof("query") - 1
-        && ngx_memcmp(rest.data, "query", sizeof("query") - 1) == 0)
-    {
+    for (i = 0; i < DF_HTTP_RESOURCES; i++) {
+        name = &df_http_resources[i].name;
+
+        if (rest.len != name->len
+            || ngx_memcmp(rest.data, name->data, name->len) != 0)
+        {
+            continue;
+        }
+
         /* a row can only have this key when keys are texts */
 
         if (!(conf->model->key->type->flags & DF_TYPE_TEXT)) {
             *resource = 0;
         }
 
-        *resource |= DF_HTTP_QUERY;
+        *resource |= df_http_resources[i].resource;
     }
 
     if (ngx_strlchr(rest.data, rest.data + rest.len, '/') == NULL) {

@@ -62,6 +62,9 @@ df_query_compile(const df_admitted_t *admitted, ngx_pool_t *pool,
     compiled->version = -1;
     compiled->key = -1;
 
+    ngx_memzero(&c, sizeof(df_compile_t));
+    c.qualified = (admitted->request->joins.nelts != 0);
+
     if (df_query_compile_answer(admitted, pool, compiled) != NGX_OK
         || df_compile_init(&c, pool, problem) != NGX_OK)
     {
@@ -185,20 +188,23 @@ df_query_compile_get(const df_admitted_t *admitted, df_compile_t *c,
 
     list = (size_t) df_writer_length(&c->sql);
 
-    if (df_compile_sql(c, " FROM ") != NGX_OK
-        || df_compile_str(c, &admitted->request->model->quoted) != NGX_OK)
-    {
+    if (df_compile_sql(c, " FROM ") != NGX_OK) {
         return NGX_ERROR;
     }
 
-    rc = df_compile_where_key(c, admitted);
+    rc = df_compile_tables(c, admitted);
+
+    if (rc == NGX_OK) {
+        rc = df_compile_where_key(c, admitted);
+    }
+
     if (rc != NGX_OK) {
         return rc;
     }
 
     rc = df_compile_end(c, compiled);
 
-    if (rc != NGX_OK || admitted->filter != NULL
+    if (rc != NGX_OK || admitted->filter != NULL || c->qualified
         || !(field->type->flags & DF_TYPE_EXACT))
     {
         return rc;
@@ -351,14 +357,15 @@ df_query_compile_count(const df_admitted_t *admitted, df_compile_t *c,
 static ngx_int_t
 df_query_compile_from(df_compile_t *c, const df_admitted_t *admitted)
 {
-    if (df_compile_sql(c, " FROM ") != NGX_OK
-        || df_compile_str(c, &admitted->request->model->quoted) != NGX_OK)
-    {
+    ngx_int_t  rc;
+
+    if (df_compile_sql(c, " FROM ") != NGX_OK) {
         return NGX_ERROR;
     }
 
-    if (admitted->filter == NULL) {
-        return NGX_OK;
+    rc = df_compile_tables(c, admitted);
+    if (rc != NGX_OK || admitted->filter == NULL) {
+        return rc;
     }
 
     if (df_compile_sql(c, " WHERE ") != NGX_OK) {
@@ -366,140 +373,4 @@ df_query_compile_from(df_compile_t *c, const df_admitted_t *admitted)
     }
 
     return df_query_compile_predicate(c, admitted->filter);
-}
-
-
-ngx_int_t
-df_compile_init(df_compile_t *c, ngx_pool_t *pool, df_problem_t *problem)
-{
-    c->pool = pool;
-    c->problem = problem;
-
-    if (df_writer_init(&c->sql, pool, 512) != NGX_OK
-        || ngx_array_init(&c->types, pool, 8, sizeof(Oid)) != NGX_OK
-        || ngx_array_init(&c->values, pool, 8, sizeof(char *)) != NGX_OK)
-    {
-        return NGX_ERROR;
-    }
-
-    return NGX_OK;
-}
-
-
-ngx_int_t
-df_compile_end(df_compile_t *c, df_compiled_t *compiled)
-{
-    df_pg_statement_t  *st;
-
-    if (c->types.nelts > DF_MAX_PARAMETERS) {
-        return df_problem_set(c->problem, DF_PROBLEM_TOO_COMPLEX,
-                              "the request has more than %d values",
-                              DF_MAX_PARAMETERS);
-    }
-
-    st = &compiled->statements[compiled->nstatements++];
-
-    if (df_writer_text(&c->sql, &st->text) != NGX_OK) {
-        return NGX_ERROR;
-    }
-
-    st->nparams = c->types.nelts;
-    st->types = c->types.elts;
-    st->values = c->values.elts;
-
-    return NGX_OK;
-}
-
-
-ngx_int_t
-df_compile_where_key(df_compile_t *c, const df_admitted_t *admitted)
-{
-    const df_request_t  *r;
-
-    r = admitted->request;
-
-    if (df_compile_sql(c, " WHERE ") != NGX_OK
-        || df_compile_ident(c, r->model->key) != NGX_OK
-        || df_compile_sql(c, " = ") != NGX_OK
-        || df_compile_param(c, df_schema_oid(r->model->key), &r->key)
-           != NGX_OK)
-    {
-        return NGX_ERROR;
-    }
-
-    if (admitted->filter == NULL) {
-        return NGX_OK;
-    }
-
-    if (df_compile_sql(c, " AND ") != NGX_OK) {
-        return NGX_ERROR;
-    }
-
-    return df_query_compile_predicate(c, admitted->filter);
-}
-
-
-ngx_int_t
-df_compile_columns(df_compile_t *c, const df_compiled_t *compiled)
-{
-    ngx_uint_t  i;
-
-    for (i = 0; i < compiled->ncolumns; i++) {
-        if ((i && df_compile_sql(c, ",") != NGX_OK)
-            || df_compile_str(c, &compiled->columns[i]->selected) != NGX_OK)
-        {
-            return NGX_ERROR;
-        }
-    }
-
-    if (compiled->version == -1) {
-        return NGX_OK;
-    }
-
-    return df_compile_sql(c, i ? ",xmin" : "xmin");
-}
-
-
-ngx_int_t
-df_compile_param(df_compile_t *c, Oid type, const df_value_t *value)
-{
-    Oid          *oid;
-    const char  **text;
-
-    oid = ngx_array_push(&c->types);
-    text = ngx_array_push(&c->values);
-
-    if (oid == NULL || text == NULL
-        || df_writer_reserve(&c->sql, NGX_INT_T_LEN + 1) != NGX_OK)
-    {
-        return NGX_ERROR;
-    }
-
-    *oid = type;
-    *text = value->null ? NULL : (const char *) value->text.data;
-
-    c->sql.pos = ngx_sprintf(c->sql.pos, "$%ui", c->types.nelts);
-
-    return NGX_OK;
-}
-
-
-ngx_int_t
-df_compile_sql(df_compile_t *c, const char *text)
-{
-    return df_writer_add(&c->sql, text, ngx_strlen(text));
-}
-
-
-ngx_int_t
-df_compile_ident(df_compile_t *c, const df_field_t *f)
-{
-    return df_writer_add(&c->sql, f->quoted.data, f->quoted.len);
-}
-
-
-ngx_int_t
-df_compile_str(df_compile_t *c, const ngx_str_t *text)
-{
-    return df_writer_add(&c->sql, text->data, text->len);
 }

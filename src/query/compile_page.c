@@ -50,7 +50,7 @@ df_compile_after(df_compile_t *c, const df_admitted_t *admitted)
 
         /* says nothing new, but is a bound that an index can begin at */
 
-        if (df_compile_ident(c, sort[0].field) != NGX_OK
+        if (df_compile_column(c, NULL, sort[0].field) != NGX_OK
             || df_compile_sql(c, sort[0].descending ? " <= " : " >= ")
                != NGX_OK
             || df_compile_param(c, df_schema_oid(sort[0].field), &after[0])
@@ -110,7 +110,7 @@ df_query_page_after_row(df_compile_t *c, const df_admitted_t *admitted)
 
     for (i = 0; i < n; i++) {
         if (df_compile_sql(c, i ? ", " : "(") != NGX_OK
-            || df_compile_ident(c, sort[i].field) != NGX_OK)
+            || df_compile_column(c, NULL, sort[i].field) != NGX_OK)
         {
             return NGX_ERROR;
         }
@@ -140,10 +140,15 @@ static ngx_int_t
 df_query_page_behind(df_compile_t *c, const df_sort_t *s,
     const df_value_t *value, ngx_uint_t last)
 {
-    ngx_uint_t         n;
-    const ngx_str_t   *name;
+    ngx_uint_t  n;
+    ngx_str_t   own, *name;
 
-    name = &s->field->quoted;
+    own = s->field->quoted;
+    name = &own;
+
+    if (c->qualified) {
+        own = df_str_printf(c->pool, "t0.%V", &s->field->quoted);
+    }
 
     if (value->null) {
 
@@ -203,13 +208,14 @@ df_compile_order(df_compile_t *c, const df_admitted_t *admitted)
            the cast, unless the table is named */
 
         if (s[i].field->selected.len != s[i].field->quoted.len
+            && !c->qualified
             && (df_compile_str(c, &admitted->request->model->quoted) != NGX_OK
                 || df_compile_sql(c, ".") != NGX_OK))
         {
             return NGX_ERROR;
         }
 
-        if (df_compile_ident(c, s[i].field) != NGX_OK
+        if (df_compile_column(c, NULL, s[i].field) != NGX_OK
             || (s[i].descending && df_compile_sql(c, " DESC") != NGX_OK))
         {
             return NGX_ERROR;

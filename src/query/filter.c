@@ -12,14 +12,6 @@
 #include "query/query_internal.h"
 
 
-/* the left side of a comparison */
-
-typedef struct {
-    const df_field_t  *field;
-    ngx_str_t         *path;
-    ngx_uint_t         npath;
-} df_query_left_t;
-
 typedef struct {
     ngx_str_t            name;
     df_predicate_kind_t  kind;
@@ -93,100 +85,10 @@ df_query_list_close(df_filter_t *filter, const df_place_t *place,
 }
 
 
-/* names */
-
-static ngx_int_t
-df_query_path_parse(df_filter_t *filter, const ngx_str_t *steps,
-    const df_place_t *place, df_query_left_t *left)
-{
-    ngx_str_t    rest, step;
-    ngx_pool_t  *pool;
-
-    pool = filter->request->pool;
-
-    if (left->field->array || left->field->type->kind != DF_JSON) {
-        return df_query_refuse(filter->problem, DF_PROBLEM_UNKNOWN_FIELD,
-                               place, "unknown_field",
-                               "\"%V\" is no json field and has no \"%V\"",
-                               &left->field->name, steps);
-    }
-
-    left->path = ngx_palloc(pool, DF_FILTER_MAX_PATH * sizeof(ngx_str_t));
-    if (left->path == NULL) {
-        return NGX_ERROR;
-    }
-
-    rest = *steps;
-
-    while (df_query_word_next(&rest, '.', &step)) {
-
-        /* U+0000 of a JSON name is no UTF-8 here, and in no jsonb */
-
-        if (step.len == 0 || df_utf8_check(step.data, step.len) != NGX_OK) {
-            return df_query_refuse(filter->problem, DF_PROBLEM_UNKNOWN_FIELD,
-                                   place, "unknown_field",
-                                   "a step of a path is empty or holds "
-                                   "U+0000");
-        }
-
-        if (left->npath == DF_FILTER_MAX_PATH) {
-            return df_query_refuse(filter->problem, DF_PROBLEM_LIMIT_EXCEEDED,
-                                   place, "limit_exceeded",
-                                   "a path has at most %d steps",
-                                   DF_FILTER_MAX_PATH);
-        }
-
-        if (df_str_copy(pool, &left->path[left->npath++], step.data, step.len)
-            != NGX_OK)
-        {
-            return NGX_ERROR;
-        }
-    }
-
-    return NGX_OK;
-}
-
-
-/* "price", "attrs.color.name" */
-
-static ngx_int_t
-df_query_left_parse(df_filter_t *filter, const ngx_str_t *name,
-    const df_place_t *place, df_query_left_t *left)
-{
-    u_char      *dot;
-    ngx_str_t    head, steps;
-
-    ngx_memzero(left, sizeof(df_query_left_t));
-
-    head = *name;
-    dot = ngx_strlchr(name->data, name->data + name->len, '.');
-
-    if (dot) {
-        head.len = dot - name->data;
-    }
-
-    left->field = df_query_field(filter->request->model, &head);
-
-    if (left->field == NULL) {
-        return df_query_field_refuse(filter->request->model, &head, place,
-                                     filter->problem);
-    }
-
-    if (dot == NULL) {
-        return NGX_OK;
-    }
-
-    steps.data = dot + 1;
-    steps.len = name->data + name->len - steps.data;
-
-    return df_query_path_parse(filter, &steps, place, left);
-}
-
-
 /* a comparison without its operands */
 
 static ngx_int_t
-df_query_compare_create(df_filter_t *filter, const df_query_left_t *left,
+df_query_compare_create(df_filter_t *filter, const df_reference_t *left,
     const ngx_str_t *name, const char *prefix, const df_place_t *place,
     df_predicate_t **predicate)
 {
@@ -209,6 +111,7 @@ df_query_compare_create(df_filter_t *filter, const df_query_left_t *left,
     }
 
     p = *predicate;
+    p->join = left->join;
     p->field = left->field;
     p->path = left->path;
     p->npath = left->npath;
@@ -262,8 +165,9 @@ df_query_filter_suffix(df_filter_t *filter, const ngx_str_t *name,
     u_char           *dot;
     ngx_int_t         rc;
     ngx_str_t         left_name, op, head;
+    df_scope_t        scope;
     ngx_uint_t        suffix;
-    df_query_left_t   left;
+    df_reference_t    left;
 
     suffix = df_query_suffix_split(filter, name, &left_name, &op);
 
@@ -280,7 +184,9 @@ df_query_filter_suffix(df_filter_t *filter, const ngx_str_t *name,
         return NGX_ABORT;
     }
 
-    rc = df_query_left_parse(filter, &left_name, place, &left);
+    df_query_scope(&scope, filter->request, filter->problem);
+
+    rc = df_query_name(&scope, &left_name, place, &left);
     if (rc != NGX_OK) {
         return rc;
     }
@@ -297,7 +203,7 @@ df_query_filter_suffix(df_filter_t *filter, const ngx_str_t *name,
 /* json */
 
 static ngx_int_t
-df_query_compare_parse(df_filter_t *filter, const df_query_left_t *left,
+df_query_compare_parse(df_filter_t *filter, const df_reference_t *left,
     const ngx_str_t *name, const cJSON *node, const df_place_t *place,
     df_predicate_t **predicate)
 {
@@ -315,7 +221,7 @@ df_query_compare_parse(df_filter_t *filter, const df_query_left_t *left,
 /* an object that is not the value itself, as it can be of a json field */
 
 static ngx_uint_t
-df_query_node_has_operators(const df_query_left_t *left, const cJSON *node)
+df_query_node_has_operators(const df_reference_t *left, const cJSON *node)
 {
     ngx_str_t     name;
     const cJSON  *member;
@@ -343,7 +249,7 @@ df_query_node_has_operators(const df_query_left_t *left, const cJSON *node)
 /* {"$gte": 1, "$lt": 5} */
 
 static ngx_int_t
-df_query_operators_parse(df_filter_t *filter, const df_query_left_t *left,
+df_query_operators_parse(df_filter_t *filter, const df_reference_t *left,
     const cJSON *node, const df_place_t *place, df_predicate_t **predicate)
 {
     ngx_int_t         rc;
@@ -388,10 +294,13 @@ static ngx_int_t
 df_query_member_parse(df_filter_t *filter, const ngx_str_t *name,
     const cJSON *node, const df_place_t *place, df_predicate_t **predicate)
 {
-    ngx_int_t        rc;
-    df_query_left_t  left;
+    ngx_int_t       rc;
+    df_scope_t      scope;
+    df_reference_t  left;
 
-    rc = df_query_left_parse(filter, name, place, &left);
+    df_query_scope(&scope, filter->request, filter->problem);
+
+    rc = df_query_name(&scope, name, place, &left);
     if (rc != NGX_OK) {
         return rc;
     }

@@ -518,7 +518,7 @@ static ngx_int_t
 df_query_search_compile(df_compile_t *c, const df_predicate_t *p)
 {
     if (df_compile_sql(c, "to_tsvector('simple', ") != NGX_OK
-        || df_compile_ident(c, p->field) != NGX_OK
+        || df_compile_column(c, p->join, p->field) != NGX_OK
         || df_compile_sql(c, ") @@ websearch_to_tsquery('simple', ") != NGX_OK
         || df_query_operand_compile(c, p) != NGX_OK)
     {

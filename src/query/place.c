@@ -42,6 +42,51 @@ df_query_place_root(const df_place_t *place)
 }
 
 
+const df_place_t *
+df_query_place_copy(ngx_pool_t *pool, const df_place_t *place)
+{
+    ngx_str_t   *name;
+    df_place_t  *copy;
+
+    copy = ngx_palloc(pool, sizeof(df_place_t) + sizeof(ngx_str_t));
+    if (copy == NULL) {
+        return NULL;
+    }
+
+    *copy = *place;
+
+    if (place->parameter.data
+        && df_str_copy(pool, &copy->parameter, place->parameter.data,
+                       place->parameter.len)
+           != NGX_OK)
+    {
+        return NULL;
+    }
+
+    if (place->name) {
+        name = (ngx_str_t *) (copy + 1);
+
+        if (df_str_copy(pool, name, place->name->data, place->name->len)
+            != NGX_OK)
+        {
+            return NULL;
+        }
+
+        copy->name = name;
+    }
+
+    if (place->parent) {
+        copy->parent = df_query_place_copy(pool, place->parent);
+
+        if (copy->parent == NULL) {
+            return NULL;
+        }
+    }
+
+    return copy;
+}
+
+
 ngx_str_t
 df_query_place_name(ngx_pool_t *pool, const df_place_t *place,
     df_problem_at_t *at)

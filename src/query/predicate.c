@@ -74,7 +74,7 @@ df_query_path_compile(df_compile_t *c, const df_predicate_t *p,
 
     if (df_schema_array(c->pool, steps, p->npath, &path) != NGX_OK
         || df_writer_add(&c->sql, "(", 1) != NGX_OK
-        || df_compile_ident(c, p->field) != NGX_OK
+        || df_compile_column(c, p->join, p->field) != NGX_OK
         || df_compile_sql(c, arrow) != NGX_OK
         || df_compile_param(c, df_schema_type_of(DF_TEXT)->array_oid, &path)
            != NGX_OK)
@@ -91,7 +91,7 @@ df_query_left_compile(df_compile_t *c, const df_predicate_t *p,
     df_path_form_t form)
 {
     if (p->npath == 0) {
-        return df_compile_ident(c, p->field);
+        return df_compile_column(c, p->join, p->field);
     }
 
     if (form == DF_PATH_JSON) {
@@ -111,7 +111,7 @@ df_query_left_compile(df_compile_t *c, const df_predicate_t *p,
     if (df_compile_sql(c, "CASE WHEN jsonb_typeof") != NGX_OK
         || df_query_path_compile(c, p, " #> ") != NGX_OK
         || df_compile_sql(c, " = 'number' THEN (") != NGX_OK
-        || df_compile_ident(c, p->field) != NGX_OK)
+        || df_compile_column(c, p->join, p->field) != NGX_OK)
     {
         return NGX_ERROR;
     }

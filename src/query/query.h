@@ -31,28 +31,49 @@ typedef enum {
     DF_UPDATE,
     DF_REPLACE,
     DF_DELETE,
+    DF_AGGREGATE,
+    DF_BULK_CREATE,
+    DF_BULK_UPDATE,
+    DF_BULK_UPSERT,
+    DF_BULK_DELETE,
 
     DF_OPERATIONS
 } df_operation_t;
 
-/* by the names of dataflow_expose: list get create update replace delete;
-   the result is DF_OPERATIONS for an unknown name */
+/* by the names of dataflow_expose, df_operation_names; the result is
+   DF_OPERATIONS for an unknown name */
 df_operation_t df_query_operation(const ngx_str_t *name);
 extern const ngx_str_t df_operation_names[DF_OPERATIONS];
 
 #define DF_EXPOSE_ALL  ((1u << DF_OPERATIONS) - 1)
 
 
-/* filters: one tree, whatever spelling it came in */
+/* joins: what a request reaches by relations, from a row to one other row */
 
 typedef struct df_operator_s   df_operator_t;
 typedef struct df_predicate_s  df_predicate_t;
+typedef struct df_expr_s       df_expr_t;
+typedef struct df_join_s       df_join_t;
+
+struct df_join_s {
+    const df_join_t       *parent;      /* NULL: of the request's own model */
+    const df_relation_t   *relation;    /* to a row of relation->target */
+    ngx_uint_t             index;       /* from 1; in SQL it is t<index> */
+    df_predicate_t        *filter;      /* the gate's; NULL: any row */
+};
+
+#define DF_JOIN_MAX        16           /* of a request */
+#define DF_JOIN_MAX_DEPTH  3
+
+
+/* filters: one tree, whatever spelling it came in */
 
 typedef enum {
     DF_PREDICATE_AND = 0,
     DF_PREDICATE_OR,
     DF_PREDICATE_NOT,
-    DF_PREDICATE_COMPARE
+    DF_PREDICATE_COMPARE,
+    DF_PREDICATE_EXPR
 } df_predicate_kind_t;
 
 typedef enum {
@@ -66,7 +87,10 @@ struct df_predicate_s {
     df_predicate_t        *children;    /* and, or: a list by next; not: one */
     df_predicate_t        *next;
 
-    const df_field_t      *field;       /* compare: field operator operands */
+    const df_expr_t       *expr;        /* expr: a boolean one */
+
+    const df_join_t       *join;        /* compare: field operator operands; */
+    const df_field_t      *field;       /* NULL: a field of the own model */
     ngx_str_t             *path;        /* of a json field: its steps */
     ngx_uint_t             npath;
     const df_operator_t   *op;
@@ -110,6 +134,21 @@ typedef struct {
 } df_assignment_t;
 
 
+/* parameters and results of expressions (query/expr.h) */
+
+typedef struct {
+    df_field_t             field;       /* name and type */
+    ngx_uint_t             index;       /* of its value in request->params */
+} df_param_t;
+
+typedef struct {
+    ngx_str_t              name;
+    df_expr_t             *expr;
+    df_field_t             column;      /* how its values are answered */
+    unsigned               group:1;     /* rows of equal values are one */
+} df_output_t;
+
+
 /* request */
 
 typedef struct {
@@ -117,6 +156,8 @@ typedef struct {
     const df_model_t      *model;
     ngx_pool_t            *pool;
 
+    ngx_array_t            joins;       /* df_join_t *, as they are reached */
+    const df_value_t      *params;      /* of expressions; or NULL */
     df_predicate_t        *filter;      /* NULL: all rows */
     ngx_uint_t             nodes;       /* of the filter, while it is read */
     ngx_uint_t             npatterns;   /* that PostgreSQL may refuse, and */
@@ -218,7 +259,8 @@ typedef enum {
     DF_FORMAT_CSV
 } df_format_t;
 
-typedef struct df_run_s  df_run_t;
+typedef struct df_run_s         df_run_t;
+typedef struct df_run_driver_s  df_run_driver_t;
 
 /*
  * One request on its way through the executor.  The structure and the pool
@@ -265,7 +307,8 @@ struct df_run_s {
                                            ngx_chain_update_chains(), tag
                                            DF_QUERY_TAG */
 
-    void                  *state;       /* the run's own */
+    const df_run_driver_t *driver;      /* the run's own */
+    void                  *state;
 };
 
 #define DF_QUERY_TAG  ((ngx_buf_tag_t) &df_query_run)

@@ -49,9 +49,61 @@ ngx_int_t df_query_refuse(df_problem_t *problem, df_problem_code_t code,
     const df_place_t *place, const char *item_code, const char *fmt, ...);
 
 
+/* a copy, with all that it stands in and all texts, in the pool; NULL without
+   memory */
+const df_place_t *df_query_place_copy(ngx_pool_t *pool,
+    const df_place_t *place);
+
 /* what names the place in a problem: a pointer or the parameter */
 ngx_str_t df_query_place_name(ngx_pool_t *pool, const df_place_t *place,
     df_problem_at_t *at);
+
+
+/* names: what a request can speak of, name.c */
+
+typedef struct {
+    ngx_pool_t         *pool;
+    const df_model_t   *model;
+    ngx_array_t        *joins;          /* df_join_t *; grows */
+    const ngx_array_t  *params;         /* df_param_t, or NULL */
+    const ngx_array_t  *outputs;        /* df_output_t, or NULL */
+    df_request_t       *request;        /* counts what is limited; NULL while
+                                           nginx.conf is read */
+    df_problem_t       *problem;
+} df_scope_t;
+
+typedef struct {
+    const df_join_t   *join;            /* NULL: of the model itself */
+    const df_field_t  *field;
+    ngx_str_t         *path;            /* in a json field */
+    ngx_uint_t         npath;
+} df_reference_t;
+
+void df_query_scope(df_scope_t *scope, df_request_t *r,
+    df_problem_t *problem);
+
+/* "price", "attrs.color.name", "customer.tier", "product.maker.country" */
+ngx_int_t df_query_name(df_scope_t *scope, const ngx_str_t *name,
+    const df_place_t *place, df_reference_t *ref);
+
+/* the join by a relation of parent (NULL: of the scope's model), made when it
+   is not there yet */
+ngx_int_t df_query_join(df_scope_t *scope, const df_join_t *parent,
+    const df_relation_t *relation, const df_place_t *place,
+    const df_join_t **join);
+
+/* of a field to one row; NULL when the model has none of this name */
+const df_relation_t *df_query_relation(const df_model_t *model,
+    const ngx_str_t *name);
+
+
+/* what is at the end of a join, or the scope's own */
+
+static ngx_inline const df_model_t *
+df_query_join_model(const df_model_t *model, const df_join_t *join)
+{
+    return join ? join->relation->target : model;
+}
 
 
 /* parameters: one table, args.c */
@@ -249,12 +301,23 @@ struct df_compile_s {
     ngx_array_t     types;          /* Oid */
     ngx_array_t     values;         /* const char *; NULL is SQL's NULL */
     df_problem_t   *problem;
+    unsigned        qualified:1;    /* the model is t0, joins are t1, t2 … */
 };
 
 /* appends $n, the next parameter; its number is then types.nelts */
 ngx_int_t df_compile_param(df_compile_t *c, Oid type, const df_value_t *value);
+/* the same; a value that is a parameter already, the very same text, keeps its
+   number, so that equal expressions are equal texts to PostgreSQL */
+ngx_int_t df_compile_param_once(df_compile_t *c, Oid type,
+    const df_value_t *value);
 ngx_int_t df_compile_sql(df_compile_t *c, const char *text);
+/* a name alone, as INSERT and SET have it */
 ngx_int_t df_compile_ident(df_compile_t *c, const df_field_t *f);
+/* the column of the model's row or of a join's */
+ngx_int_t df_compile_column(df_compile_t *c, const df_join_t *join,
+    const df_field_t *f);
+/* "products", with joins "products" t0 LEFT JOIN "makers" t1 ON … */
+ngx_int_t df_compile_tables(df_compile_t *c, const df_admitted_t *admitted);
 ngx_int_t df_compile_str(df_compile_t *c, const ngx_str_t *text);
 
 /* a condition that can stand beside AND, OR and NOT as it is; predicate.c */
@@ -300,7 +363,8 @@ typedef struct {
     unsigned                unlimited:1;    /* all rows, limit means nothing */
 } df_compiled_t;
 
-/* what the files of compile have for each other */
+/* what the files of compile have for each other; a structure is zeroed before
+   its first df_compile_init() */
 ngx_int_t df_compile_init(df_compile_t *c, ngx_pool_t *pool,
     df_problem_t *problem);
 /* " WHERE key = $n" and the gate's own filter */

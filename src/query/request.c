@@ -17,7 +17,12 @@ const ngx_str_t  df_operation_names[DF_OPERATIONS] = {
     [DF_CREATE] = ngx_string("create"),
     [DF_UPDATE] = ngx_string("update"),
     [DF_REPLACE] = ngx_string("replace"),
-    [DF_DELETE] = ngx_string("delete")
+    [DF_DELETE] = ngx_string("delete"),
+    [DF_AGGREGATE] = ngx_string("aggregate"),
+    [DF_BULK_CREATE] = ngx_string("bulk_create"),
+    [DF_BULK_UPDATE] = ngx_string("bulk_update"),
+    [DF_BULK_UPSERT] = ngx_string("bulk_upsert"),
+    [DF_BULK_DELETE] = ngx_string("bulk_delete")
 };
 
 
@@ -46,7 +51,8 @@ df_query_request_init(df_request_t *r, ngx_pool_t *pool,
     r->model = model;
     r->pool = pool;
 
-    if (ngx_array_init(&r->sort, pool, 2, sizeof(df_sort_t)) != NGX_OK
+    if (ngx_array_init(&r->joins, pool, 2, sizeof(df_join_t *)) != NGX_OK
+        || ngx_array_init(&r->sort, pool, 2, sizeof(df_sort_t)) != NGX_OK
         || ngx_array_init(&r->fields, pool, 4, sizeof(df_field_t *)) != NGX_OK
         || ngx_array_init(&r->values, pool, 8, sizeof(df_assignment_t))
            != NGX_OK

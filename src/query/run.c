@@ -17,6 +17,9 @@
 #define DF_QUERY_DELAY_MAX  50
 
 
+static ngx_int_t df_query_run_start(df_run_t *run);
+static void df_query_run_resume(df_run_t *run);
+static void df_query_run_abandon(df_run_t *run);
 static ngx_int_t df_query_run_submit(df_query_state_t *state);
 static void df_query_run_done(void *data, const df_pg_error_t *error);
 static ngx_uint_t df_query_run_collided(df_query_state_t *state,
@@ -31,8 +34,53 @@ static const df_pg_callbacks_t  df_query_run_callbacks = {
 };
 
 
+static const df_run_driver_t  df_query_run_driver = {
+    df_query_run_start,
+    df_query_run_resume,
+    df_query_run_abandon
+};
+
+
+/* those that are not in here are one job of a few statements */
+
+static const df_run_driver_t *const  df_query_drivers[DF_OPERATIONS] = {
+    NULL
+};
+
+
 ngx_int_t
 df_query_run(df_run_t *run)
+{
+    run->driver = df_query_drivers[run->admitted->request->op];
+
+    if (run->driver == NULL) {
+        run->driver = &df_query_run_driver;
+    }
+
+    return run->driver->start(run);
+}
+
+
+void
+df_query_resume(df_run_t *run)
+{
+    if (run->state != NULL) {
+        run->driver->resume(run);
+    }
+}
+
+
+void
+df_query_abandon(df_run_t *run)
+{
+    if (run->state != NULL) {
+        run->driver->abandon(run);
+    }
+}
+
+
+static ngx_int_t
+df_query_run_start(df_run_t *run)
 {
     ngx_int_t            rc;
     ngx_uint_t           streamed;
@@ -104,30 +152,25 @@ df_query_run_submit(df_query_state_t *state)
 }
 
 
-void
-df_query_resume(df_run_t *run)
+static void
+df_query_run_resume(df_run_t *run)
 {
     df_query_state_t  *state;
 
     state = run->state;
 
-    if (state != NULL && state->job != NULL) {
+    if (state->job != NULL) {
         df_pg_resume(state->job);
     }
 }
 
 
-void
-df_query_abandon(df_run_t *run)
+static void
+df_query_run_abandon(df_run_t *run)
 {
     df_query_state_t  *state;
 
     state = run->state;
-
-    if (state == NULL) {
-        return;
-    }
-
     run->state = NULL;
 
     if (state->gone != NULL) {

@@ -18,6 +18,19 @@
 DF_HIDDEN_BEGIN
 
 
+/*
+ * How the runs of an operation are carried out.  start() does what is said of
+ * df_query_run() and sets run->state; the others are called while it is set,
+ * and abandon() unsets it, as does whoever calls done().
+ */
+
+struct df_run_driver_s {
+    ngx_int_t  (*start)(df_run_t *run);
+    void       (*resume)(df_run_t *run);
+    void       (*abandon)(df_run_t *run);
+};
+
+
 typedef struct {
     df_run_t               *run;
     df_compiled_t           compiled;

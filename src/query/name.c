@@ -1,0 +1,204 @@
+
+/*
+ * Copyright (C) the ngx_dataflow authors
+ *
+ * The names that a request speaks of: a field of its model, one of a row that
+ * a relation leads to, and what is at a path in a json field.
+ */
+
+
+#include <ngx_config.h>
+#include "query/query_internal.h"
+
+
+static ngx_int_t df_query_name_path(df_scope_t *scope,
+    const ngx_str_t *steps, const df_place_t *place, df_reference_t *ref);
+static ngx_int_t df_query_name_refuse(df_scope_t *scope,
+    const df_model_t *model, const ngx_str_t *name, const df_place_t *place);
+
+
+void
+df_query_scope(df_scope_t *scope, df_request_t *r, df_problem_t *problem)
+{
+    ngx_memzero(scope, sizeof(df_scope_t));
+
+    scope->pool = r->pool;
+    scope->model = r->model;
+    scope->joins = &r->joins;
+    scope->request = r;
+    scope->problem = problem;
+}
+
+
+ngx_int_t
+df_query_name(df_scope_t *scope, const ngx_str_t *name,
+    const df_place_t *place, df_reference_t *ref)
+{
+    ngx_int_t             rc;
+    ngx_str_t             rest, head;
+    const df_model_t     *model;
+    const df_relation_t  *relation;
+
+    ngx_memzero(ref, sizeof(df_reference_t));
+
+    rest = *name;
+
+    for ( ;; ) {
+        (void) df_query_word_next(&rest, '.', &head);
+
+        model = df_query_join_model(scope->model, ref->join);
+        ref->field = df_query_field(model, &head);
+
+        if (ref->field != NULL) {
+            return rest.data ? df_query_name_path(scope, &rest, place, ref)
+                             : NGX_OK;
+        }
+
+        relation = rest.data ? df_query_relation(model, &head) : NULL;
+
+        if (relation == NULL) {
+            return df_query_name_refuse(scope, model, &head, place);
+        }
+
+        rc = df_query_join(scope, ref->join, relation, place, &ref->join);
+        if (rc != NGX_OK) {
+            return rc;
+        }
+    }
+}
+
+
+static ngx_int_t
+df_query_name_path(df_scope_t *scope, const ngx_str_t *steps,
+    const df_place_t *place, df_reference_t *ref)
+{
+    ngx_str_t  rest, step;
+
+    if (ref->field->array || ref->field->type->kind != DF_JSON) {
+        return df_query_refuse(scope->problem, DF_PROBLEM_UNKNOWN_FIELD,
+                               place, "unknown_field",
+                               "\"%V\" is no json field and has no \"%V\"",
+                               &ref->field->name, steps);
+    }
+
+    ref->path = ngx_palloc(scope->pool,
+                           DF_FILTER_MAX_PATH * sizeof(ngx_str_t));
+    if (ref->path == NULL) {
+        return NGX_ERROR;
+    }
+
+    rest = *steps;
+
+    while (df_query_word_next(&rest, '.', &step)) {
+
+        /* U+0000 of a JSON name is no UTF-8 here, and in no jsonb */
+
+        if (step.len == 0 || df_utf8_check(step.data, step.len) != NGX_OK) {
+            return df_query_refuse(scope->problem, DF_PROBLEM_UNKNOWN_FIELD,
+                                   place, "unknown_field",
+                                   "a step of a path is empty or holds "
+                                   "U+0000");
+        }
+
+        if (ref->npath == DF_FILTER_MAX_PATH) {
+            return df_query_refuse(scope->problem, DF_PROBLEM_LIMIT_EXCEEDED,
+                                   place, "limit_exceeded",
+                                   "a path has at most %d steps",
+                                   DF_FILTER_MAX_PATH);
+        }
+
+        if (df_str_copy(scope->pool, &ref->path[ref->npath++], step.data,
+                        step.len)
+            != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+df_query_name_refuse(df_scope_t *scope, const df_model_t *model,
+    const ngx_str_t *name, const df_place_t *place)
+{
+    if (df_query_relation(model, name) == NULL) {
+        return df_query_field_refuse(model, name, place, scope->problem);
+    }
+
+    return df_query_refuse(scope->problem, DF_PROBLEM_UNKNOWN_FIELD, place,
+                           "unknown_field",
+                           "\"%V\" is a relation of %V, not a field: name a "
+                           "field behind it, as \"%V.%V\"", name,
+                           &model->name, name,
+                           &df_query_relation(model, name)->target->key->name);
+}
+
+
+ngx_int_t
+df_query_join(df_scope_t *scope, const df_join_t *parent,
+    const df_relation_t *relation, const df_place_t *place,
+    const df_join_t **join)
+{
+    ngx_uint_t         i, depth;
+    df_join_t         *added, **joins;
+    const df_join_t   *up;
+
+    joins = scope->joins->elts;
+
+    for (i = 0; i < scope->joins->nelts; i++) {
+        if (joins[i]->parent == parent && joins[i]->relation == relation) {
+            *join = joins[i];
+            return NGX_OK;
+        }
+    }
+
+    for (depth = 1, up = parent; up; up = up->parent) {
+        depth++;
+    }
+
+    if (depth > DF_JOIN_MAX_DEPTH || scope->joins->nelts == DF_JOIN_MAX) {
+        return df_query_refuse(scope->problem, DF_PROBLEM_LIMIT_EXCEEDED,
+                               place, "limit_exceeded",
+                               depth > DF_JOIN_MAX_DEPTH
+                               ? "relations are followed at most %d deep"
+                               : "a request follows at most %d relations",
+                               depth > DF_JOIN_MAX_DEPTH ? DF_JOIN_MAX_DEPTH
+                                                         : DF_JOIN_MAX);
+    }
+
+    added = ngx_pcalloc(scope->pool, sizeof(df_join_t));
+    joins = ngx_array_push(scope->joins);
+
+    if (added == NULL || joins == NULL) {
+        return NGX_ERROR;
+    }
+
+    added->parent = parent;
+    added->relation = relation;
+    added->index = scope->joins->nelts;
+
+    *joins = added;
+    *join = added;
+
+    return NGX_OK;
+}
+
+
+const df_relation_t *
+df_query_relation(const df_model_t *model, const ngx_str_t *name)
+{
+    ngx_uint_t            i;
+    const df_relation_t  *relation;
+
+    relation = model->relations.elts;
+
+    for (i = 0; i < model->relations.nelts; i++) {
+        if (df_query_same(&relation[i].name, name)) {
+            return &relation[i];
+        }
+    }
+
+    return NULL;
+}
