@@ -819,7 +819,8 @@ bad 'relation with a bad name', related =>
     'relation Customer customers customer_id; #!',
     '"Customer"', 'lower-case letters';
 bad 'relation with two words', related => 'relation customer customers; #!',
-    '"relation"', 'arguments', 'write "relation NAME MODEL FIELD;"';
+    '"relation"', 'arguments',
+    'write "relation NAME MODEL FIELD [reverse=NAME];"';
 bad 'index of nothing', model => "field a text;\nindex; #!", '"index"',
     'write "index FIELD ... [unique];"';
 bad 'relation twice', related =>
@@ -842,6 +843,50 @@ bad 'relation of an array', related =>
     'relation a customers many; #!', '"many"', 'bigint[]', 'must be equal';
 bad 'relation of a hidden field', related =>
     'relation a customers secret; #!', '"secret"', 'hidden';
+bad 'relation with two underscores', related =>
+    'relation a__b customers customer_id; #!', '"a__b"', '"__"';
+
+good 'reverses', related => <<'CONF';
+relation customer customers customer_id reverse=things;
+relation other customers customer_id reverse=others;
+relation third customers customer_id;
+relation parent things id reverse=children;
+CONF
+bad 'reverse with a bad name', related =>
+    'relation a customers customer_id reverse=Things; #!', '"Things"',
+    'lower-case letters';
+bad 'reverse with two underscores', related =>
+    'relation a customers customer_id reverse=a__b; #!', '"a__b"', '"__"';
+bad 'reverse without a name', related =>
+    'relation a customers customer_id reverse=; #!', 'reverse';
+bad 'reverse twice', related =>
+    'relation a customers customer_id reverse=b reverse=c; #!', 'duplicate';
+bad 'another option of a relation', related =>
+    'relation a customers customer_id revers=b; #!', '"revers"',
+    'did you mean "reverse"?';
+bad 'reverse with the name of a field', related =>
+    'relation a customers customer_id reverse=name; #!',
+    '"name"', '"customers"', 'a field of this name', 'choose another';
+bad 'reverse with the name of a field, automatic', related =>
+    'relation a customers customer_id reverse=created_at; #!',
+    '"created_at"', 'a field of this name';
+bad 'reverse with the name of a relation', related =>
+    "relation up things id reverse=kids;\n"
+    . 'relation other things id reverse=up; #!',
+    '"up"', '"things"', 'a relation of this name';
+bad 'reverse with the name of another reverse', related =>
+    "relation a customers customer_id reverse=c;\n"
+    . 'relation b customers customer_id reverse=c; #!',
+    '"c"', 'another reverse of this name';
+bad 'reverse that says another is cut', related =>
+    "relation a customers customer_id reverse=c;\n"
+    . 'relation b customers customer_id reverse=c_truncated; #!',
+    '"c_truncated"', 'differs by "_truncated"';
+bad 'reverse whose end is a field', related =>
+    "field kids_truncated text;\n"
+    . 'relation a things id reverse=kids; #!',
+    '"kids"', 'a field of this name and "_truncated"';
+
 bad 'relation to another database', http => <<'CONF', '"n"', 'known are "m"';
 dataflow_database a { primary "dbname=a"; }
 dataflow_database b { primary "dbname=b"; }

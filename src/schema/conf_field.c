@@ -193,18 +193,7 @@ df_schema_conf_field_name(ngx_conf_t *cf, df_model_t *model,
 {
     df_field_t  *former;
 
-    if (df_schema_conf_name(cf, "field", name) != NGX_OK) {
-        return NGX_ERROR;
-    }
-
-    /* price__gte: what stands before the two underscores is the field */
-
-    if (ngx_strstr(name->data, "__") || name->data[name->len - 1] == '_') {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "invalid field name \"%V\": \"__\" stands between "
-                           "field and operator in a query, so a name has no "
-                           "two underscores in a row and none at its end",
-                           name);
+    if (df_schema_conf_query_name(cf, "field", name) != NGX_OK) {
         return NGX_ERROR;
     }
 

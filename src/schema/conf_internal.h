@@ -40,6 +40,10 @@ ngx_int_t df_schema_conf_check(ngx_conf_t *cf, df_field_t *field,
 ngx_int_t df_schema_conf_words(ngx_conf_t *cf, ngx_uint_t min, ngx_uint_t max,
     const char *form);
 
+/* a name that may stand before an operator in a query: it has no "__" */
+ngx_int_t df_schema_conf_query_name(ngx_conf_t *cf, const char *what,
+    const ngx_str_t *name);
+
 /* a name of ours; what was wrong is logged */
 ngx_int_t df_schema_conf_name(ngx_conf_t *cf, const char *what,
     const ngx_str_t *name);
@@ -53,6 +57,9 @@ ngx_int_t df_schema_finish_index(ngx_conf_t *cf, df_model_t *model,
 /* when every model has its key */
 ngx_int_t df_schema_finish_relation(ngx_conf_t *cf, df_schema_conf_t *conf,
     df_model_t *model, df_relation_t *relation);
+
+/* when every relation has its target */
+ngx_int_t df_schema_finish_reverses(ngx_conf_t *cf, df_schema_conf_t *conf);
 
 /* for df_conf_known(): all fields of a model, hidden ones too */
 ngx_str_t *df_schema_finish_field_at(void *list, ngx_uint_t i);

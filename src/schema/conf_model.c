@@ -17,6 +17,13 @@ static ngx_int_t df_schema_conf_index_add(ngx_conf_t *cf, df_index_t *index,
     const ngx_str_t *name);
 
 
+static const df_conf_option_t  df_schema_conf_relation_options[] = {
+    { ngx_string("reverse"), df_conf_set_str,
+      offsetof(df_relation_t, reverse_name), 0, 0 },
+    { ngx_null_string, NULL, 0, 0, 0 }
+};
+
+
 ngx_int_t
 df_schema_conf_init(ngx_conf_t *cf, df_schema_conf_t *conf)
 {
@@ -52,6 +59,8 @@ df_schema_conf_model(ngx_conf_t *cf, df_schema_conf_t *conf)
         != NGX_OK
         || ngx_array_init(&model->relations, cf->pool, 2,
                           sizeof(df_relation_t))
+           != NGX_OK
+        || ngx_array_init(&model->reverses, cf->pool, 2, sizeof(df_reverse_t))
            != NGX_OK
         || ngx_array_init(&model->indexes, cf->pool, 2, sizeof(df_index_t))
            != NGX_OK)
@@ -246,8 +255,10 @@ df_schema_conf_relation(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     value = cf->args->elts;
 
-    if (df_schema_conf_words(cf, 3, 3, "relation NAME MODEL FIELD;") != NGX_OK
-        || df_schema_conf_name(cf, "relation", &value[1]) != NGX_OK)
+    if (df_schema_conf_words(cf, 3, NGX_MAX_UINT32_VALUE,
+                             "relation NAME MODEL FIELD [reverse=NAME];")
+        != NGX_OK
+        || df_schema_conf_query_name(cf, "relation", &value[1]) != NGX_OK)
     {
         return NGX_CONF_ERROR;
     }
@@ -276,6 +287,19 @@ df_schema_conf_relation(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     relation->field_name = value[3];
     relation->file = cf->conf_file->file.name.data;
     relation->line = cf->conf_file->line;
+
+    if (df_conf_options(cf, 4, df_schema_conf_relation_options, relation)
+        != NGX_CONF_OK)
+    {
+        return NGX_CONF_ERROR;
+    }
+
+    if (relation->reverse_name.data
+        && df_schema_conf_query_name(cf, "reverse", &relation->reverse_name)
+           != NGX_OK)
+    {
+        return NGX_CONF_ERROR;
+    }
 
     return NGX_CONF_OK;
 }
@@ -325,4 +349,27 @@ df_schema_conf_name(ngx_conf_t *cf, const char *what, const ngx_str_t *name)
                        what, name);
 
     return NGX_ERROR;
+}
+
+
+ngx_int_t
+df_schema_conf_query_name(ngx_conf_t *cf, const char *what,
+    const ngx_str_t *name)
+{
+    if (df_schema_conf_name(cf, what, name) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    /* price__gte: what stands before the two underscores is the field */
+
+    if (ngx_strstr(name->data, "__") || name->data[name->len - 1] == '_') {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid %s name \"%V\": \"__\" stands between "
+                           "field and operator in a query, so a name has no "
+                           "two underscores in a row and none at its end",
+                           what, name);
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
 }

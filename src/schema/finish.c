@@ -73,7 +73,7 @@ df_schema_finish(ngx_conf_t *cf, df_schema_conf_t *conf)
         }
     }
 
-    return NGX_OK;
+    return df_schema_finish_reverses(cf, conf);
 }
 
 

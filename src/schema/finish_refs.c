@@ -243,7 +243,9 @@ df_schema_finish_relation(ngx_conf_t *cf, df_schema_conf_t *conf,
         return NGX_ERROR;
     }
 
-    return NGX_OK;
+    relation->member = df_str_printf(cf->pool, "\"%V\":", &relation->name);
+
+    return relation->member.len ? NGX_OK : NGX_ERROR;
 }
 
 

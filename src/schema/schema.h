@@ -22,6 +22,7 @@ DF_HIDDEN_BEGIN
 typedef struct df_type_s      df_type_t;
 typedef struct df_field_s     df_field_t;
 typedef struct df_relation_s  df_relation_t;
+typedef struct df_reverse_s   df_reverse_t;
 typedef struct df_index_s     df_index_t;
 typedef struct df_model_s     df_model_t;
 
@@ -171,13 +172,28 @@ struct df_field_s {
 
 struct df_relation_s {
     ngx_str_t           name;
+    ngx_str_t           member;         /* "name": for JSON */
     ngx_str_t           target_name;
     ngx_str_t           field_name;
+    ngx_str_t           reverse_name;   /* reverse=; data is NULL without */
     df_model_t         *target;         /* known after df_schema_finish() */
     df_field_t         *field;
 
     u_char             *file;           /* where it was declared */
     ngx_uint_t          line;
+};
+
+/*
+ * A relation seen from the model that it leads to: the records of "model"
+ * whose relation->field holds the key of the one that has this.
+ */
+
+struct df_reverse_s {
+    ngx_str_t              name;
+    ngx_str_t              member;      /* "name": for JSON */
+    ngx_str_t              truncated;   /* "name_truncated": for JSON */
+    const df_model_t      *model;
+    const df_relation_t   *relation;
 };
 
 struct df_index_s {
@@ -202,6 +218,9 @@ struct df_model_s {
     ngx_array_t         fields;         /* df_field_t, never moved after
                                            df_schema_finish() */
     ngx_array_t         relations;      /* df_relation_t */
+    ngx_array_t         reverses;       /* df_reverse_t, in the order of models
+                                           and their relations; after
+                                           df_schema_finish() */
     ngx_array_t         indexes;        /* df_index_t */
     df_field_t         *key;
     df_field_t         *created_at;     /* NULL with timestamps off */
