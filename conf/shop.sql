@@ -1,5 +1,6 @@
--- Sample data for shop.conf: 200 products, 60 customers, 400 orders.
--- The same on every run; the tables must exist and be empty.
+-- Sample data for shop.conf: 200 products, 60 customers, 800 orders of two
+-- years and what they are made of.  The same on every run; the tables must
+-- exist and be empty.
 
 \set ON_ERROR_STOP on
 \set QUIET on
@@ -7,17 +8,23 @@
 
 BEGIN;
 
-SELECT setseed(0.42);
+-- what random() is to other data: from 0 to 1, but always the same
 
-INSERT INTO products (sku, name, price, stock, active, category)
+CREATE FUNCTION pg_temp.luck(text) RETURNS float8 LANGUAGE sql IMMUTABLE AS
+$$ SELECT ('x' || left(md5($1), 8))::bit(32)::bigint / 4294967296.0::float8 $$;
+
+INSERT INTO products (sku, name, price, stock, active, category,
+                      created_at, updated_at)
 SELECT upper(left(l.category, 3)) || '-'
            || lpad((row_number() OVER (ORDER BY l.n, v.n))::text, 4, '0'),
        l.name || ' ' || v.name,
        round((l.price * v.factor)::numeric) - 0.01,
-       CASE WHEN random() < 0.12 THEN floor(random() * 10)
-            ELSE 10 + floor(random() * 240) END,
-       random() < 0.93,
-       l.category
+       CASE WHEN pg_temp.luck('few' || l.n || v.n) < 0.12
+            THEN floor(pg_temp.luck('stock' || l.n || v.n) * 10)
+            ELSE 10 + floor(pg_temp.luck('stock' || l.n || v.n) * 240) END,
+       pg_temp.luck('active' || l.n || v.n) < 0.93,
+       l.category,
+       '2024-09-16 08:00Z', '2024-09-16 08:00Z'
   FROM (VALUES
            ( 1, 'phones',   'Kestrel 5 Phone',         449),
            ( 2, 'phones',   'Kestrel 5 Pro Phone',     799),
@@ -57,34 +64,52 @@ SELECT upper(left(l.category, 3)) || '-'
        ) AS v (n, name, factor)
  ORDER BY l.n, v.n;
 
-INSERT INTO customers (name, email, tier)
-SELECT f.name || ' ' || l.name,
-       lower(f.name || '.' || l.name) || '@example.com',
-       CASE WHEN random() < 0.2 THEN 'vip' ELSE 'standard' END
+INSERT INTO customers (email, name, tier, created_at, updated_at)
+SELECT lower(f.name || '.' || l.name) || '@example.com',
+       f.name || ' ' || l.name,
+       CASE WHEN p.luck < 0.15 THEN 'vip'
+            WHEN p.luck < 0.4 THEN 'premium'
+            ELSE 'standard' END,
+       p.joined, p.joined
   FROM unnest(ARRAY['Ada', 'Bruno', 'Chen', 'Dalia', 'Emil', 'Farah',
                     'Grace', 'Hugo', 'Ines', 'Jonas'])
            WITH ORDINALITY AS f (name, n)
  CROSS JOIN unnest(ARRAY['Abara', 'Berg', 'Costa', 'Dubois', 'Evans',
                          'Fischer']) WITH ORDINALITY AS l (name, n)
- ORDER BY (f.n * 7 + l.n * 11) % 17, f.n, l.n;
+ CROSS JOIN LATERAL (
+       SELECT pg_temp.luck('tier' || f.name || l.name) AS luck,
+              timestamptz '2024-09-16 08:00Z' + interval '1 minute'
+              * floor(20000 * pg_temp.luck('joined' || f.name || l.name))
+              AS joined) AS p
+ ORDER BY p.joined, f.n, l.n;
+
+-- from October 2024 to September 2026, ever more of them; some customers order
+-- often and a few never do
 
 INSERT INTO orders (customer_id, items, total, status, created_at, updated_at)
 SELECT o.customer_id, i.items, i.total,
-       CASE WHEN o.age > interval '20 days' THEN 'completed'
-            WHEN o.luck < 0.3 THEN 'pending'
+       CASE WHEN o.luck < 0.05 THEN 'cancelled'
+            WHEN o.placed < '2026-08-15Z' THEN 'completed'
+            WHEN o.luck < 0.35 THEN 'pending'
             WHEN o.luck < 0.6 THEN 'paid'
             WHEN o.luck < 0.8 THEN 'shipped'
             ELSE 'completed' END,
-       now() - o.age, now() - o.age
-  FROM (SELECT n, random() AS luck, 1 + floor(random() ^ 2 * 60) AS customer_id,
-               interval '1 minute' * floor((401 - n + random()) * 640) AS age,
-               1 + floor(random() * 3)::int AS lines,
-               floor(random() * 200)::int AS first
-          FROM generate_series(1, 400) AS n) AS o
+       o.placed, o.placed
+  FROM (SELECT n, pg_temp.luck('status' || n) AS luck,
+               1 + floor(pg_temp.luck('customer' || n) ^ 2 * 58)
+                   AS customer_id,
+               timestamptz '2024-10-01 00:00Z' + interval '1 minute'
+               * floor(730 * 24 * 60
+                       * ((n - pg_temp.luck('placed' || n)) / 800) ^ 0.8)
+                   AS placed,
+               1 + floor(pg_temp.luck('lines' || n) * 3)::int AS lines,
+               floor(pg_temp.luck('first' || n) * 200)::int AS first
+          FROM generate_series(1, 800) AS n) AS o
  CROSS JOIN LATERAL (
        SELECT jsonb_agg(jsonb_build_object('product_id', p.id,
                                            'quantity', p.quantity,
-                                           'price', p.price)) AS items,
+                                           'price', p.price)
+                        ORDER BY p.id) AS items,
               sum(p.price * p.quantity) AS total
          FROM (SELECT id, price, 1 + (id * o.n) % 3 AS quantity
                  FROM products
@@ -93,6 +118,14 @@ SELECT o.customer_id, i.items, i.total,
               ) AS p) AS i
  ORDER BY o.n;
 
+INSERT INTO order_items (order_id, product_id, quantity, price,
+                         created_at, updated_at)
+SELECT o.id, i.product_id, i.quantity, i.price, o.created_at, o.created_at
+  FROM orders AS o
+ CROSS JOIN jsonb_to_recordset(o.items)
+            AS i (product_id bigint, quantity integer, price numeric)
+ ORDER BY o.id, i.product_id;
+
 COMMIT;
 
-ANALYZE products, customers, orders;
+ANALYZE products, customers, orders, order_items;
