@@ -20,6 +20,7 @@ df_compile_tables(df_compile_t *c, const df_admitted_t *admitted)
     ngx_int_t             rc;
     ngx_uint_t            i;
     df_join_t           **join;
+    df_predicate_t       *filter;
     const df_request_t   *r;
     const df_relation_t  *relation;
 
@@ -46,7 +47,9 @@ df_compile_tables(df_compile_t *c, const df_admitted_t *admitted)
             return NGX_ERROR;
         }
 
-        if (join[i]->filter == NULL) {
+        filter = admitted->join_filters ? admitted->join_filters[i] : NULL;
+
+        if (filter == NULL) {
             continue;
         }
 
@@ -54,7 +57,7 @@ df_compile_tables(df_compile_t *c, const df_admitted_t *admitted)
             return NGX_ERROR;
         }
 
-        rc = df_query_compile_predicate(c, join[i]->filter);
+        rc = df_query_compile_predicate(c, filter);
         if (rc != NGX_OK) {
             return rc;
         }

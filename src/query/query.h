@@ -48,7 +48,8 @@ extern const ngx_str_t df_operation_names[DF_OPERATIONS];
 #define DF_EXPOSE_ALL  ((1u << DF_OPERATIONS) - 1)
 
 
-/* joins: what a request reaches by relations, from a row to one other row */
+/* joins: what a request reaches by relations, from a row to one other row;
+   requests of one report share theirs, which therefore never change */
 
 typedef struct df_operator_s   df_operator_t;
 typedef struct df_predicate_s  df_predicate_t;
@@ -59,7 +60,6 @@ struct df_join_s {
     const df_join_t       *parent;      /* NULL: of the request's own model */
     const df_relation_t   *relation;    /* to a row of relation->target */
     ngx_uint_t             index;       /* from 1; in SQL it is t<index> */
-    df_predicate_t        *filter;      /* the gate's; NULL: any row */
 };
 
 #define DF_JOIN_MAX        16           /* of a request */

@@ -276,6 +276,9 @@ struct df_admitted_s {
     const df_rules_t       *rules;
 
     df_predicate_t         *filter;     /* the client's and the gate's own */
+    df_predicate_t        **join_filters;   /* the gate's, one for each of
+                                               request->joins, NULL: any row;
+                                               NULL: none has one */
     ngx_array_t             fields;     /* const df_field_t *, what is
                                            answered, in the model's order or
                                            the client's */
