@@ -472,33 +472,40 @@ df_query_arg_apply(df_request_t *r, const ngx_str_t *name,
 }
 
 
-static ngx_int_t
-df_query_arg_parse(df_request_t *r, const ngx_str_t *pair,
-    df_problem_t *problem)
+ngx_int_t
+df_query_arg_next(ngx_pool_t *pool, ngx_str_t *rest, ngx_str_t *name,
+    ngx_str_t *value, df_problem_t *problem)
 {
     u_char      *equals;
     ngx_int_t    rc;
-    ngx_str_t    raw, name, value;
+    ngx_str_t    raw, pair;
     df_place_t   place;
     const char  *reason;
 
-    equals = ngx_strlchr(pair->data, pair->data + pair->len, '=');
+    do {
+        if (!df_query_word_next(rest, '&', &pair)) {
+            return NGX_DONE;
+        }
 
-    raw.data = pair->data;
-    raw.len = equals ? (size_t) (equals - pair->data) : pair->len;
+    } while (pair.len == 0);
+
+    equals = ngx_strlchr(pair.data, pair.data + pair.len, '=');
+
+    raw.data = pair.data;
+    raw.len = equals ? (size_t) (equals - pair.data) : pair.len;
 
     ngx_memzero(&place, sizeof(df_place_t));
     place.parameter = raw;
 
-    rc = df_query_text_decode(r->pool, &raw, &name, &reason);
+    rc = df_query_text_decode(pool, &raw, name, &reason);
 
     if (rc == NGX_OK) {
-        place.parameter = name;
+        place.parameter = *name;
 
-        raw.data = equals ? equals + 1 : pair->data + pair->len;
-        raw.len = pair->data + pair->len - raw.data;
+        raw.data = equals ? equals + 1 : pair.data + pair.len;
+        raw.len = pair.data + pair.len - raw.data;
 
-        rc = df_query_text_decode(r->pool, &raw, &value, &reason);
+        rc = df_query_text_decode(pool, &raw, value, &reason);
     }
 
     if (rc == NGX_DECLINED) {
@@ -506,11 +513,7 @@ df_query_arg_parse(df_request_t *r, const ngx_str_t *pair,
                                "encoding", "%s", reason);
     }
 
-    if (rc != NGX_OK) {
-        return rc;
-    }
-
-    return df_query_arg_apply(r, &name, &value, &place, problem);
+    return rc;
 }
 
 
@@ -518,22 +521,30 @@ ngx_int_t
 df_query_parse_args(df_request_t *r, const ngx_str_t *args,
     df_problem_t *problem)
 {
-    ngx_int_t  rc;
-    ngx_str_t  rest, pair;
+    ngx_int_t   rc;
+    ngx_str_t   rest, name, value;
+    df_place_t  place;
+
+    ngx_memzero(&place, sizeof(df_place_t));
 
     rest = *args;
 
-    while (df_query_word_next(&rest, '&', &pair)) {
+    for ( ;; ) {
+        rc = df_query_arg_next(r->pool, &rest, &name, &value, problem);
 
-        if (pair.len == 0) {
-            continue;
+        if (rc == NGX_DONE) {
+            return NGX_OK;
         }
 
-        rc = df_query_arg_parse(r, &pair, problem);
+        if (rc != NGX_OK) {
+            return rc;
+        }
+
+        place.parameter = name;
+
+        rc = df_query_arg_apply(r, &name, &value, &place, problem);
         if (rc != NGX_OK) {
             return rc;
         }
     }
-
-    return NGX_OK;
 }

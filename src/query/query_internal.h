@@ -135,6 +135,10 @@ ngx_int_t df_query_parameter_refuse(const df_request_t *r,
 const df_place_t *df_query_parameter_place(const df_request_t *r,
     const ngx_str_t *name, df_place_t *place);
 
+/* the next "name=value" of a query string, decoded; NGX_DONE at its end */
+ngx_int_t df_query_arg_next(ngx_pool_t *pool, ngx_str_t *rest,
+    ngx_str_t *name, ngx_str_t *value, df_problem_t *problem);
+
 /* the next word of a list; 0 at its end: rest->data has become NULL */
 ngx_uint_t df_query_word_next(ngx_str_t *rest, u_char separator,
     ngx_str_t *word);
