@@ -159,8 +159,7 @@ df_http_handler_parse(df_http_ctx_t *ctx)
     }
 
     query->minimal = ctx->minimal
-                     && query->op != DF_LIST
-                     && query->op != DF_GET
+                     && !df_query_is(query, DF_READS)
                      && query->op != DF_DELETE;
 
     return rc;

@@ -86,9 +86,19 @@ df_http_response_headers(df_http_ctx_t *ctx)
         r->headers_out.content_type_len = r->headers_out.content_type.len;
     }
 
-    if (ctx->query.op == DF_LIST) {
+    if (df_query_is(&ctx->query, DF_ROWS)) {
 
         if (df_http_header(r, "Vary", &df_http_accept) == NULL) {
+            return NGX_ERROR;
+        }
+
+        /* a list's next page is told by a link or in the document */
+
+        if (run->truncated && run->format != DF_FORMAT_JSON
+            && ctx->query.op != DF_LIST
+            && df_http_header(r, "X-Dataflow-Truncated", &df_http_true)
+               == NULL)
+        {
             return NGX_ERROR;
         }
 

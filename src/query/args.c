@@ -36,26 +36,29 @@ static ngx_int_t df_query_dry_run_set(df_request_t *r, const ngx_str_t *value,
 static const df_parameter_t  df_query_parameters[] = {
 
     { ngx_string("filter"), DF_ON_LIST, 1u << DF_JSON_OBJECT, 0,
-      df_query_filter_set },
+      df_query_filter_set, df_query_filter_apply },
 
-    { ngx_string("sort"), DF_ON_LIST, DF_AS_STRING, 1, df_query_sort_add },
+    { ngx_string("sort"), DF_ON_LIST, DF_AS_STRING, 1, df_query_sort_add,
+      NULL },
 
     { ngx_string("fields"), DF_ON_ROWS, DF_AS_STRING, 1,
-      df_query_fields_add },
+      df_query_fields_add, NULL },
 
     { ngx_string("limit"), DF_ON_LIST, DF_AS_NUMBER | DF_AS_STRING, 0,
-      df_query_limit_set },
+      df_query_limit_set, NULL },
 
     { ngx_string("offset"), DF_ON_LIST, DF_AS_NUMBER | DF_AS_STRING, 0,
-      df_query_offset_set },
+      df_query_offset_set, NULL },
 
     { ngx_string("cursor"), DF_ON_LIST, DF_AS_STRING, 0,
-      df_query_cursor_set },
+      df_query_cursor_set, NULL },
 
-    { ngx_string("count"), DF_ON_LIST, DF_AS_STRING, 0, df_query_count_set },
+    { ngx_string("count"), DF_ON_LIST, DF_AS_STRING, 0, df_query_count_set,
+      NULL },
 
     { ngx_string("dry_run"), DF_ON_WRITES | (1u << DF_DELETE),
-      (1u << DF_JSON_TRUE) | (1u << DF_JSON_FALSE), 0, df_query_dry_run_set }
+      (1u << DF_JSON_TRUE) | (1u << DF_JSON_FALSE), 0,
+      df_query_dry_run_set, NULL }
 };
 
 #define DF_QUERY_PARAMETERS                                                  \
@@ -77,12 +80,9 @@ df_query_parameter(df_request_t *r, const ngx_str_t *name,
     for (i = 0; i < DF_QUERY_PARAMETERS; i++) {
         p = &df_query_parameters[i];
 
-        if (!df_query_same(&p->name, name)) {
+        if (!df_query_is(r, p->operations) || !df_query_same(&p->name, name))
+        {
             continue;
-        }
-
-        if (!(p->operations & (1u << r->op))) {
-            return NGX_OK;
         }
 
         if (r->given & (1u << i)) {
@@ -156,7 +156,7 @@ df_query_parameter_nearest(const df_request_t *r, const ngx_str_t *name,
     }
 
     for (i = 0; i < DF_QUERY_PARAMETERS; i++) {
-        if (df_query_parameters[i].operations & (1u << r->op)) {
+        if (df_query_is(r, df_query_parameters[i].operations)) {
             names[n++] = (ngx_str_t *) &df_query_parameters[i].name;
         }
     }
@@ -197,17 +197,17 @@ const df_place_t *
 df_query_parameter_place(const df_request_t *r, const ngx_str_t *name,
     df_place_t *place)
 {
-    ngx_memzero(place, 2 * sizeof(df_place_t));
+    ngx_memzero(place, sizeof(df_place_t));
 
-    if (!r->in_body) {
+    if (r->place == NULL) {
         place->parameter = *name;
-        return place;
+
+    } else {
+        place->parent = r->place;
+        place->name = name;
     }
 
-    place[1].parent = place;
-    place[1].name = name;
-
-    return &place[1];
+    return place;
 }
 
 

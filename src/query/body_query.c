@@ -75,8 +75,8 @@ df_query_member_set(df_request_t *r, const df_parameter_t *parameter,
     ngx_str_t       text;
     df_json_kind_t  kind;
 
-    if (parameter->kinds & (1u << DF_JSON_OBJECT)) {
-        return df_query_filter_apply(r, node, place, problem);
+    if (parameter->read) {
+        return parameter->read(r, node, place, problem);
     }
 
     kind = df_json_kind(node);
@@ -134,21 +134,23 @@ df_query_parse_query(df_request_t *r, const cJSON *body,
 {
     ngx_int_t              rc;
     ngx_str_t              name;
-    df_place_t             root, place;
+    df_place_t             place;
     const cJSON           *member;
     const df_parameter_t  *parameter;
 
-    ngx_memzero(&root, sizeof(df_place_t));
+    static const df_place_t  whole;
 
-    r->in_body = 1;
+    if (r->place == NULL) {
+        r->place = &whole;
+    }
 
     if (df_json_kind(body) != DF_JSON_OBJECT) {
-        return df_query_refuse(problem, DF_PROBLEM_INVALID_VALUE, &root,
+        return df_query_refuse(problem, DF_PROBLEM_INVALID_VALUE, r->place,
                                "type", "expected an object");
     }
 
     ngx_memzero(&place, sizeof(df_place_t));
-    place.parent = &root;
+    place.parent = r->place;
     place.name = &name;
 
     for (member = body->child; member; member = member->next) {

@@ -109,6 +109,10 @@ df_query_compile_answer(const df_admitted_t *admitted, ngx_pool_t *pool,
         return df_query_compile_answer_sort(admitted, pool, compiled);
     }
 
+    if (r->op == DF_AGGREGATE) {
+        return NGX_OK;
+    }
+
     if (r->op == DF_CREATE || r->op == DF_DELETE) {
         compiled->key = df_query_compile_column(compiled, r->model->key);
     }

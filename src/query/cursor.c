@@ -241,12 +241,12 @@ static ngx_int_t
 df_query_cursor_refuse(const df_admitted_t *a, const char *detail,
     df_problem_t *problem)
 {
-    df_place_t  room[2];
+    df_place_t  room;
 
     static const ngx_str_t  name = ngx_string("cursor");
 
     return df_query_refuse(problem, DF_PROBLEM_INVALID_CURSOR,
-                           df_query_parameter_place(a->request, &name, room),
+                           df_query_parameter_place(a->request, &name, &room),
                            "invalid_cursor", "%s", detail);
 }
 

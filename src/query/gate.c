@@ -95,10 +95,10 @@ static ngx_int_t
 df_query_gate_unlimited(df_admitted_t *a, ngx_uint_t streamed,
     df_problem_t *problem)
 {
-    df_place_t         room[2];
+    df_place_t         room;
     const df_place_t  *place;
 
-    place = df_query_parameter_place(a->request, &df_query_limit, room);
+    place = df_query_parameter_place(a->request, &df_query_limit, &room);
 
     if (!a->rules->stream) {
         return df_query_refuse(problem, DF_PROBLEM_INVALID_VALUE, place,
@@ -124,12 +124,12 @@ static ngx_int_t
 df_query_gate_page(df_admitted_t *a, ngx_uint_t streamed,
     df_problem_t *problem)
 {
-    df_place_t           room[2];
+    df_place_t           room;
     const df_place_t    *place;
     const df_request_t  *r;
 
     r = a->request;
-    place = df_query_parameter_place(r, &df_query_offset, room);
+    place = df_query_parameter_place(r, &df_query_offset, &room);
 
     if (r->has_offset && r->has_cursor) {
         return df_query_refuse(problem, DF_PROBLEM_BAD_REQUEST, place,
@@ -145,7 +145,7 @@ df_query_gate_page(df_admitted_t *a, ngx_uint_t streamed,
     }
 
     if (streamed && r->count != DF_COUNT_NONE) {
-        place = df_query_parameter_place(r, &df_query_count, room);
+        place = df_query_parameter_place(r, &df_query_count, &room);
 
         return df_query_refuse(problem, DF_PROBLEM_BAD_REQUEST, place,
                                "conflict",
@@ -162,7 +162,7 @@ df_query_gate_page(df_admitted_t *a, ngx_uint_t streamed,
     a->limit = r->has_limit ? r->limit : a->rules->default_limit;
 
     if (a->limit > a->rules->max_limit) {
-        place = df_query_parameter_place(r, &df_query_limit, room);
+        place = df_query_parameter_place(r, &df_query_limit, &room);
 
         return df_query_refuse(problem, DF_PROBLEM_LIMIT_EXCEEDED, place,
                                "limit_exceeded", "the maximum is %ui",

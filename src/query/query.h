@@ -47,6 +47,12 @@ extern const ngx_str_t df_operation_names[DF_OPERATIONS];
 
 #define DF_EXPOSE_ALL  ((1u << DF_OPERATIONS) - 1)
 
+/* those that change nothing, and those that answer rows, not a record */
+#define DF_READS  (1u << DF_LIST | 1u << DF_GET | 1u << DF_AGGREGATE)
+#define DF_ROWS   (1u << DF_LIST | 1u << DF_AGGREGATE)
+
+#define df_query_is(r, operations)  ((1u << (r)->op & (operations)) != 0)
+
 
 /* joins: what a request reaches by relations, from a row to one other row;
    requests of one report share theirs, which therefore never change */
@@ -55,6 +61,8 @@ typedef struct df_operator_s   df_operator_t;
 typedef struct df_predicate_s  df_predicate_t;
 typedef struct df_expr_s       df_expr_t;
 typedef struct df_join_s       df_join_t;
+typedef struct df_place_s      df_place_t;
+typedef struct df_aggregate_s  df_aggregate_t;
 
 struct df_join_s {
     const df_join_t       *parent;      /* NULL: of the request's own model */
@@ -148,6 +156,8 @@ typedef struct {
     unsigned               group:1;     /* rows of equal values are one */
 } df_output_t;
 
+#define DF_OUTPUT_MAX  50
+
 
 /* request */
 
@@ -155,6 +165,8 @@ typedef struct {
     df_operation_t         op;
     const df_model_t      *model;
     ngx_pool_t            *pool;
+    const df_place_t      *place;       /* of its object in a body; NULL when
+                                           there is none */
 
     ngx_array_t            joins;       /* df_join_t *, as they are reached */
     const df_value_t      *params;      /* of expressions; or NULL */
@@ -171,6 +183,11 @@ typedef struct {
     ngx_str_t              cursor;
     df_count_t             count;
 
+    df_aggregate_t        *aggregate;   /* an aggregate, while it is read */
+    ngx_array_t            outputs;     /* df_output_t, the groups first */
+    const df_expr_t       *having;      /* NULL: all groups */
+    ngx_str_t              timezone;    /* of an aggregate; empty: UTC */
+
     df_value_t             key;         /* get, update, replace, delete */
     ngx_array_t            values;      /* df_assignment_t */
     ngx_array_t            expected;    /* replace: df_assignment_t, stored
@@ -185,7 +202,6 @@ typedef struct {
     unsigned               has_cursor:1;
     unsigned               if_match_any:1;
     unsigned               has_if_match:1;
-    unsigned               in_body:1;   /* parameters are a body's members */
     unsigned               dry_run:1;
     unsigned               minimal:1;   /* the record is not wanted back */
 } df_request_t;
@@ -272,7 +288,8 @@ typedef struct df_run_driver_s  df_run_driver_t;
  *                for a minimal answer or a delete; of the pool
  * version        the row's version for ETag (get, create, update, replace)
  * key            the row's key as text, for Location (create)
- * next           the cursor of the next page, empty on the last one
+ * next           the cursor of a list's next page, empty on the last one
+ * truncated      there are more rows than were asked for
  * rows           rows answered or changed
  *
  * A streamed list calls head() once before its first bytes, when nothing can
@@ -301,6 +318,7 @@ struct df_run_s {
     ngx_str_t              key;
     ngx_str_t              next;
     ngx_uint_t             rows;
+    unsigned               truncated:1;
 
     ngx_chain_t           *free;        /* pieces that were sent; the caller */
     ngx_chain_t           *busy;        /* hands them back with
@@ -317,6 +335,23 @@ struct df_run_s {
    filled, or NGX_ERROR */
 ngx_int_t df_query_run(df_run_t *run);
 void df_query_resume(df_run_t *run);
+
+/*
+ * Several requests, answered together: {"name": {"data": […]}, …}.  Each is a
+ * run of its own in run's pool; all are submitted in this turn.  The first
+ * that fails ends the others, and its problem, the detail preceded by the
+ * name, is the whole run's.  run->admitted is not looked at; names and
+ * requests must stay as long as the run.
+ */
+
+typedef struct {
+    ngx_str_t              name;
+    const df_admitted_t   *admitted;    /* of an operation of DF_ROWS */
+} df_batch_part_t;
+
+ngx_int_t df_query_run_batch(df_run_t *run, const df_batch_part_t *parts,
+    ngx_uint_t n);
+
 void df_query_abandon(df_run_t *run);
 
 

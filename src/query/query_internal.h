@@ -35,8 +35,6 @@ df_query_same(const ngx_str_t *a, const ngx_str_t *b)
  * live on the stack of what reads them and become text only for a problem.
  */
 
-typedef struct df_place_s  df_place_t;
-
 struct df_place_s {
     const df_place_t  *parent;          /* NULL: the root */
     const ngx_str_t   *name;            /* of a member; NULL: an element, */
@@ -115,6 +113,9 @@ typedef struct {
     unsigned       list:1;              /* a,b or ["a","b"]: set() for each */
     ngx_int_t    (*set)(df_request_t *r, const ngx_str_t *value,
                         const df_place_t *place, df_problem_t *problem);
+    ngx_int_t    (*read)(df_request_t *r, const cJSON *node,
+                         const df_place_t *place, df_problem_t *problem);
+                                        /* in a body; NULL: set() its text */
 } df_parameter_t;
 
 /* the parameter, NULL when the operation takes none of this name; DECLINED
@@ -131,7 +132,7 @@ ngx_int_t df_query_parameter_set(df_request_t *r,
 ngx_int_t df_query_parameter_refuse(const df_request_t *r,
     const ngx_str_t *name, ngx_uint_t fields, const df_place_t *place,
     df_problem_t *problem);
-/* of a parameter that was read before; place is room for two */
+/* of a parameter that was read before; place is room for one */
 const df_place_t *df_query_parameter_place(const df_request_t *r,
     const ngx_str_t *name, df_place_t *place);
 

@@ -70,10 +70,10 @@ void df_query_result_finish(df_query_state_t *state);
 /* NGX_DECLINED with the problem filled when the columns of a read are of other
    types than the model says; those of a write are taken as they are */
 ngx_int_t df_query_result_types(df_query_state_t *state, const PGresult *res);
-/* the cursor behind a row */
+/* the cursor behind a row; nothing when what is answered has none */
 ngx_int_t df_query_result_next(df_query_state_t *state, const PGresult *res,
     ngx_uint_t row, ngx_str_t *next);
-/* how a list's document ends */
+/* how a document of rows ends */
 size_t df_query_result_tail_bound(df_query_state_t *state);
 u_char *df_query_result_tail(u_char *p, df_query_state_t *state);
 

@@ -58,7 +58,7 @@ df_query_result(void *data, ngx_uint_t i, PGresult *res, ngx_uint_t row,
     compiled = &state->compiled;
 
     if (i == compiled->rows) {
-        rc = (state->run->admitted->request->op == DF_LIST)
+        rc = df_query_is(state->run->admitted->request, DF_ROWS)
              ? df_query_result_list(state, res)
              : df_query_result_record(state, res, row, n);
 
@@ -90,7 +90,9 @@ df_query_result_list(df_query_state_t *state, const PGresult *res)
     compiled = &state->compiled;
 
     n = PQntuples(res);
+
     ngx_str_null(&run->next);
+    run->truncated = 0;
 
     rc = df_query_result_types(state, res);
     if (rc != NGX_OK) {
@@ -99,6 +101,7 @@ df_query_result_list(df_query_state_t *state, const PGresult *res)
 
     if (!compiled->unlimited && n > compiled->limit) {
         n = compiled->limit;
+        run->truncated = 1;
 
         rc = df_query_result_next(state, res, n - 1, &run->next);
         if (rc != NGX_OK) {
@@ -375,7 +378,7 @@ df_query_result_types(df_query_state_t *state, const PGresult *res)
                       &r->model->name, &field->name, &field->type->name,
                       field->array ? "[]" : "", (uint32_t) type);
 
-        if (r->op == DF_LIST || r->op == DF_GET) {
+        if (df_query_is(r, DF_READS)) {
             return df_problem_set(&run->problem, DF_PROBLEM_SCHEMA_DRIFT,
                                   "a column has another type in the "
                                   "database");
@@ -457,6 +460,10 @@ df_query_result_next(df_query_state_t *state, const PGresult *res,
     run = state->run;
     n = run->admitted->sort.nelts;
 
+    if (state->compiled.sort_columns == NULL) {
+        return NGX_OK;
+    }
+
     values = ngx_pcalloc(run->pool, n * sizeof(df_value_t));
     if (values == NULL) {
         return NGX_ERROR;
@@ -505,19 +512,36 @@ df_query_result_tail_bound(df_query_state_t *state)
 
     next = &state->run->next;
 
-    return sizeof("],\"next\":\"\",\"count\":}") + NGX_INT64_LEN
-           + sizeof("null") + df_json_escaped_length(next->data, next->len);
+    return sizeof("],\"truncated\":true,\"next\":\"\",\"count\":}")
+           + NGX_INT64_LEN + sizeof("null")
+           + df_json_escaped_length(next->data, next->len);
 }
 
 
 u_char *
 df_query_result_tail(u_char *p, df_query_state_t *state)
 {
+    df_run_t   *run;
     ngx_str_t  *next;
 
-    next = &state->run->next;
+    run = state->run;
+    next = &run->next;
 
-    p = ngx_cpymem(p, "],\"next\":", sizeof("],\"next\":") - 1);
+    *p++ = ']';
+
+    if (run->admitted->request->op != DF_LIST) {
+
+        if (run->truncated) {
+            p = ngx_cpymem(p, ",\"truncated\":true",
+                           sizeof(",\"truncated\":true") - 1);
+        }
+
+        *p++ = '}';
+
+        return p;
+    }
+
+    p = ngx_cpymem(p, ",\"next\":", sizeof(",\"next\":") - 1);
 
     if (next->len) {
         *p++ = '"';
@@ -553,7 +577,7 @@ df_query_result_finish(df_query_state_t *state)
     r = run->admitted->request;
     w = &state->out;
 
-    if (r->op != DF_LIST && run->rows == 0) {
+    if (!df_query_is(r, DF_ROWS) && run->rows == 0) {
         df_query_result_untouched(state);
         return;
     }
@@ -562,7 +586,7 @@ df_query_result_finish(df_query_state_t *state)
         return;
     }
 
-    if (r->op == DF_LIST && run->format == DF_FORMAT_JSON) {
+    if (df_query_is(r, DF_ROWS) && run->format == DF_FORMAT_JSON) {
 
         if (df_writer_reserve(w, df_query_result_tail_bound(state)) != NGX_OK) {
             state->broken = 1;

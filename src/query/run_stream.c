@@ -48,6 +48,7 @@ df_query_stream_row(void *data, PGresult *res)
 
     if (!compiled->unlimited && run->rows == compiled->limit) {
         run->next = state->next;
+        run->truncated = 1;
         return NGX_OK;
     }
 

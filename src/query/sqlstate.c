@@ -193,7 +193,7 @@ df_query_problem(const df_request_t *r, const df_pg_error_t *error,
     }
 
     s = df_query_sqlstate_find(error->sqlstate);
-    reads = (r->op == DF_LIST || r->op == DF_GET);
+    reads = df_query_is(r, DF_READS);
     detail = s->detail;
 
     if (s->read == DF_PROBLEM_FOREIGN_KEY_VIOLATION && r->op == DF_DELETE) {
