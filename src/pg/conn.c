@@ -129,7 +129,7 @@ df_pg_conn_start(df_pg_conn_t *conn, const char *address)
         return;
     }
 
-    (void) PQsetNoticeProcessor(conn->pg, df_pg_conn_notice, conn->pool);
+    (void) PQsetNoticeProcessor(conn->pg, df_pg_conn_notice, conn);
 
     if (df_pg_conn_watch(conn) != NGX_OK
         || df_pg_conn_want(conn->c->write, NGX_WRITE_EVENT, 1) != NGX_OK)
@@ -142,10 +142,13 @@ df_pg_conn_start(df_pg_conn_t *conn, const char *address)
 static void
 df_pg_conn_notice(void *data, const char *message)
 {
-    df_pg_pool_t *pool = data;
+    df_pg_conn_t *conn = data;
 
-    ngx_log_error(NGX_LOG_INFO, pool->log, 0, "dataflow: database \"%V\": %s",
-                  &pool->database->name, message);
+    conn->noticed = 1;
+
+    ngx_log_error(NGX_LOG_INFO, conn->pool->log, 0,
+                  "dataflow: database \"%V\": %s",
+                  &conn->pool->database->name, message);
 }
 
 
@@ -389,6 +392,11 @@ df_pg_conn_event(ngx_event_t *ev)
     }
 
     if (ev->write && df_pg_conn_flush(conn) == NGX_OK) {
+
+        if (conn->copy != DF_PG_COPY_NONE) {
+            df_pg_copy_written(conn);
+        }
+
         return;
     }
 
@@ -501,6 +509,7 @@ df_pg_conn_timer(ngx_event_t *ev)
         df_pg_receive(conn);
 
         df_pg_conn_lost(conn, conn->expect_head == conn->expect_tail
+                              && conn->copy == DF_PG_COPY_NONE
                               ? NULL : PQerrorMessage(conn->pg));
         return;
     }

@@ -257,6 +257,11 @@ df_pg_abandon(df_pg_job_t *job)
 
     if (job->conn && job->conn->owner == job) {
         job->hold = 0;
+
+        if (job->copying) {
+            df_pg_copy_abandon(job->conn);
+        }
+
         df_pg_conn_cancel(job->conn);
     }
 }
@@ -271,25 +276,10 @@ df_pg_continue(df_pg_job_t *job, const df_pg_statement_t *statements,
         return NGX_ERROR;
     }
 
-    if (job->refusal) {
-        PQclear(job->refusal);
-        job->refusal = NULL;
-    }
-
-    ngx_memzero(&job->error, sizeof(df_pg_error_t));
+    df_pg_job_renew(job, timeout);
 
     job->statements = statements;
     job->nstatements = nstatements;
-    job->timeout = timeout ? timeout : job->pool->database->statement_timeout;
-    job->submitted = df_pg_now();
-    job->answered = 0;
-    job->aborted = 0;
-    job->again = 0;
-    job->cancelled = 0;
-
-    /* what went before cannot be done again */
-
-    job->retried = DF_PG_RETRIES;
 
     df_pg_conn_tick(job->conn, job->timeout + DF_PG_GRACE);
 
@@ -300,6 +290,29 @@ df_pg_continue(df_pg_job_t *job, const df_pg_statement_t *statements,
     }
 
     return NGX_OK;
+}
+
+
+void
+df_pg_job_renew(df_pg_job_t *job, ngx_msec_t timeout)
+{
+    if (job->refusal) {
+        PQclear(job->refusal);
+        job->refusal = NULL;
+    }
+
+    ngx_memzero(&job->error, sizeof(df_pg_error_t));
+
+    job->timeout = timeout ? timeout : job->pool->database->statement_timeout;
+    job->submitted = df_pg_now();
+    job->answered = 0;
+    job->aborted = 0;
+    job->again = 0;
+    job->cancelled = 0;
+
+    /* what went before cannot be done again */
+
+    job->retried = DF_PG_RETRIES;
 }
 
 

@@ -188,6 +188,12 @@ df_pg_conn_overdue(df_pg_conn_t *conn)
         return;
     }
 
+    if (job && job->copying && !job->cancelled && df_pg_copy_progressed(conn))
+    {
+        df_pg_conn_tick(conn, job->timeout + DF_PG_GRACE);
+        return;
+    }
+
     if (job && !job->cancelled) {
         df_pg_conn_cancel(conn);
         return;
@@ -366,7 +372,8 @@ df_pg_conn_lost_job(df_pg_pool_t *pool, df_pg_job_t *job)
         return;
     }
 
-    safe = (job->lane != DF_PG_WRITE || (job->aborted && !job->answered));
+    safe = (job->lane != DF_PG_WRITE || job->copying
+            || (job->aborted && !job->answered));
     tries = job->aborted ? DF_PG_RETRIES : 1;
     job->aborted = 0;
 

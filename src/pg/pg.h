@@ -185,6 +185,7 @@ typedef struct {
     ngx_str_t            constraint;
     ngx_str_t            table;
     ngx_str_t            column;
+    ngx_uint_t           line;          /* of a COPY's data, from 1; 0: none */
     ngx_uint_t           retry_after;   /* seconds, a hint */
 } df_pg_error_t;
 
@@ -258,6 +259,43 @@ void df_pg_resume(df_pg_job_t *job);
 ngx_int_t df_pg_continue(df_pg_job_t *job, const df_pg_statement_t *statements,
     ngx_uint_t nstatements, ngx_msec_t timeout);
 void df_pg_release(df_pg_job_t *job);
+
+
+/*
+ * COPY … FROM STDIN, for a job that holds its connection, in the transaction
+ * that it has begun.  While rows are put the job has no deadline but this: in
+ * "timeout" some of what was put must be taken by the server, and so must the
+ * statement's beginning and its end.  The server's own statement_timeout is
+ * for the owner to set in the transaction.
+ *
+ * writable() is called when the server wants rows, and again whenever rows may
+ * be put behind an NGX_AGAIN, or would be declined; the owner may do anything
+ * from inside.  result() gets the COPY's result, done() comes last, as behind
+ * df_pg_continue().  Until the owner commits nothing was done, and a lost
+ * connection is told as DF_PG_DOWN.
+ *
+ * df_pg_copy() returns NGX_ERROR, and the job is gone, if the connection was
+ * lost.
+ */
+
+typedef struct {
+    const char          *text;          /* the statement; it is copied */
+    ngx_msec_t           timeout;       /* 0: database's */
+    void               (*writable)(void *data);
+} df_pg_copy_t;
+
+ngx_int_t df_pg_copy(df_pg_job_t *job, const df_pg_copy_t *copy);
+
+/*
+ * NGX_OK; NGX_AGAIN, taken as well, but no more before writable(), so that no
+ * more than this is ever in memory; NGX_DECLINED, not taken: the server has
+ * said something, which shows once the COPY is ended; NGX_ERROR: the connection
+ * is lost, done() will tell.
+ */
+ngx_int_t df_pg_copy_put(df_pg_job_t *job, const u_char *data, size_t len);
+
+/* the rows are complete */
+void df_pg_copy_end(df_pg_job_t *job);
 
 
 /* the worker's side */

@@ -17,6 +17,7 @@
  *     join.c      of them: inserts
  *     send.c      jobs to libpq's pipeline
  *     receive.c   libpq's results to jobs
+ *     copy.c      rows into a table, beside the pipeline
  */
 
 
@@ -146,10 +147,15 @@ struct df_pg_job_s {
     unsigned                  cancelled:1;
     unsigned                  paused:1;
     unsigned                  again:1;      /* re-prepare and send again */
+    unsigned                  copying:1;    /* nothing of it is committed */
+
+    void                    (*writable)(void *data);    /* of a COPY */
 };
 
 df_pg_job_t *df_pg_job_create(df_pg_pool_t *pool, const df_pg_spec_t *spec);
 void df_pg_job_free(df_pg_job_t *job);
+/* the next thing that a held job does: as if it was new */
+void df_pg_job_renew(df_pg_job_t *job, ngx_msec_t timeout);
 /* tells the owner and frees the job, or leaves it held */
 void df_pg_job_done(df_pg_job_t *job);
 void df_pg_job_fail(df_pg_job_t *job, df_pg_failure_t failure);
@@ -204,6 +210,15 @@ typedef enum {
     DF_PG_CONN_OWN              /* of one job */
 } df_pg_conn_state_t;
 
+/* what the owner's job does outside of the pipeline */
+
+typedef enum {
+    DF_PG_COPY_NONE = 0,
+    DF_PG_COPY_BEGIN,           /* the statement was sent */
+    DF_PG_COPY_OPEN,            /* rows can be put */
+    DF_PG_COPY_END              /* its end was sent, or its failure */
+} df_pg_copy_state_t;
+
 struct df_pg_conn_s {
     ngx_queue_t               queue;        /* in the pool's list of state */
     df_pg_pool_t             *pool;
@@ -211,6 +226,7 @@ struct df_pg_conn_s {
     ngx_connection_t         *c;
     ino_t                     inode;        /* of the socket */
     df_pg_conn_state_t        state;
+    df_pg_copy_state_t        copy;
     ngx_event_t               timer;
     ngx_resolver_ctx_t       *resolving;
 
@@ -246,6 +262,11 @@ struct df_pg_conn_s {
     unsigned                  uncommitted:1;    /* an error came for a Sync */
     unsigned                  stalled:1;    /* behind a slow head */
     unsigned                  terminated:1; /* by an administrator */
+    unsigned                  noticed:1;    /* what came was a notice */
+    unsigned                  heard:1;      /* something else came while rows
+                                               were put */
+    int                       unsent;       /* bytes that the kernel held when
+                                               it was asked last */
 };
 
 /* session.c */
@@ -290,6 +311,19 @@ void df_pg_send_stale(df_pg_conn_t *conn, const df_pg_expect_t *expect);
 
 /* receive.c: takes what has arrived; the connection may be gone after it */
 void df_pg_receive(df_pg_conn_t *conn);
+/* 1 when the result is kept, as the error of its job */
+ngx_uint_t df_pg_receive_refusal(df_pg_conn_t *conn, const df_pg_expect_t *e,
+    PGresult *res);
+/* the connection is the job's no longer */
+void df_pg_receive_leave(df_pg_conn_t *conn, df_pg_job_t *job);
+
+/* copy.c: the same while a COPY is under way */
+void df_pg_copy_receive(df_pg_conn_t *conn);
+void df_pg_copy_written(df_pg_conn_t *conn);
+/* rows have gone since this was asked last */
+ngx_uint_t df_pg_copy_progressed(df_pg_conn_t *conn);
+/* the owner has left: nothing of it is to be done */
+void df_pg_copy_abandon(df_pg_conn_t *conn);
 
 
 /* pools */

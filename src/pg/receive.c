@@ -47,14 +47,11 @@ static void df_pg_receive_result(df_pg_conn_t *conn, df_pg_expect_t *e,
     PGresult *res);
 static ngx_uint_t df_pg_receive_rows(df_pg_conn_t *conn, df_pg_job_t *job,
     PGresult *res);
-static ngx_uint_t df_pg_receive_refusal(df_pg_conn_t *conn, df_pg_expect_t *e,
-    PGresult *res);
 static df_pg_refused_t df_pg_refused(const char *sqlstate);
 static void df_pg_receive_end(df_pg_conn_t *conn);
 static void df_pg_receive_finish(df_pg_conn_t *conn, df_pg_job_t *job);
 static void df_pg_receive_resend(df_pg_conn_t *conn, df_pg_job_t *job,
     ngx_uint_t undone);
-static void df_pg_receive_leave(df_pg_conn_t *conn, df_pg_job_t *job);
 static ngx_str_t df_pg_error_field(const PGresult *res, int code);
 
 
@@ -67,6 +64,11 @@ df_pg_receive(df_pg_conn_t *conn)
 {
     PGresult        *res;
     df_pg_expect_t  *e;
+
+    if (conn->copy != DF_PG_COPY_NONE) {
+        df_pg_copy_receive(conn);
+        return;
+    }
 
     conn->receiving = 1;
 
@@ -210,10 +212,9 @@ df_pg_receive_rows(df_pg_conn_t *conn, df_pg_job_t *job, PGresult *res)
 }
 
 
-/* 1 when the result is kept, as the error of its job */
-
-static ngx_uint_t
-df_pg_receive_refusal(df_pg_conn_t *conn, df_pg_expect_t *e, PGresult *res)
+ngx_uint_t
+df_pg_receive_refusal(df_pg_conn_t *conn, const df_pg_expect_t *e,
+    PGresult *res)
 {
     char             *sqlstate;
     df_pg_job_t      *job;
@@ -429,7 +430,7 @@ df_pg_receive_resend(df_pg_conn_t *conn, df_pg_job_t *job, ngx_uint_t undone)
 }
 
 
-static void
+void
 df_pg_receive_leave(df_pg_conn_t *conn, df_pg_job_t *job)
 {
     if (conn->owner == job) {
