@@ -22,7 +22,7 @@ static ngx_int_t df_query_compile_answer(const df_admitted_t *admitted,
 static ngx_int_t df_query_compile_answer_sort(const df_admitted_t *admitted,
     ngx_pool_t *pool, df_compiled_t *compiled);
 static ngx_uint_t df_query_compile_column(df_compiled_t *compiled,
-    const df_field_t *field);
+    const df_join_t *join, const df_field_t *field);
 static ngx_int_t df_query_compile_get(const df_admitted_t *admitted,
     df_compile_t *c, df_compiled_t *compiled);
 static ngx_int_t df_query_compile_list(const df_admitted_t *admitted,
@@ -81,6 +81,7 @@ static ngx_int_t
 df_query_compile_answer(const df_admitted_t *admitted, ngx_pool_t *pool,
     df_compiled_t *compiled)
 {
+    ngx_uint_t           n;
     const df_request_t  *r;
 
     r = admitted->request;
@@ -92,11 +93,12 @@ df_query_compile_answer(const df_admitted_t *admitted, ngx_pool_t *pool,
         compiled->nfields = admitted->fields.nelts;
     }
 
-    compiled->columns = ngx_palloc(pool,
-                                   (compiled->nfields + admitted->sort.nelts
-                                    + 1)
-                                   * sizeof(df_field_t *));
-    if (compiled->columns == NULL) {
+    n = compiled->nfields + admitted->sort.nelts + 1;
+
+    compiled->columns = ngx_palloc(pool, n * sizeof(df_field_t *));
+    compiled->joins = ngx_pcalloc(pool, n * sizeof(df_join_t *));
+
+    if (compiled->columns == NULL || compiled->joins == NULL) {
         return NGX_ERROR;
     }
 
@@ -114,7 +116,7 @@ df_query_compile_answer(const df_admitted_t *admitted, ngx_pool_t *pool,
     }
 
     if (r->op == DF_CREATE || r->op == DF_DELETE) {
-        compiled->key = df_query_compile_column(compiled, r->model->key);
+        compiled->key = df_query_compile_column(compiled, NULL, r->model->key);
     }
 
     if (r->op != DF_DELETE) {
@@ -147,6 +149,7 @@ df_query_compile_answer_sort(const df_admitted_t *admitted, ngx_pool_t *pool,
 
     for (i = 0; i < admitted->sort.nelts; i++) {
         compiled->sort_columns[i] = df_query_compile_column(compiled,
+                                                            sort[i].join,
                                                             sort[i].field);
     }
 
@@ -157,17 +160,19 @@ df_query_compile_answer_sort(const df_admitted_t *admitted, ngx_pool_t *pool,
 /* the field's column, a new one when it is not among those answered */
 
 static ngx_uint_t
-df_query_compile_column(df_compiled_t *compiled, const df_field_t *field)
+df_query_compile_column(df_compiled_t *compiled, const df_join_t *join,
+    const df_field_t *field)
 {
     ngx_uint_t  i;
 
     for (i = 0; i < compiled->ncolumns; i++) {
-        if (compiled->columns[i] == field) {
+        if (compiled->columns[i] == field && compiled->joins[i] == join) {
             return i;
         }
     }
 
     compiled->columns[compiled->ncolumns] = field;
+    compiled->joins[compiled->ncolumns] = join;
 
     return compiled->ncolumns++;
 }

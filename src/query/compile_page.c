@@ -18,10 +18,12 @@ static ngx_int_t df_query_page_behind(df_compile_t *c, const df_sort_t *s,
     const df_value_t *value, ngx_uint_t last);
 
 
+/* what a relation leads to may be missing */
+
 static ngx_inline ngx_uint_t
-df_query_page_nullable(const df_field_t *field)
+df_query_page_nullable(const df_sort_t *s)
 {
-    return !field->not_null && !field->key;
+    return s->join != NULL || (!s->field->not_null && !s->field->key);
 }
 
 
@@ -46,7 +48,7 @@ df_compile_after(df_compile_t *c, const df_admitted_t *admitted)
     after = admitted->after;
     n = admitted->sort.nelts;
 
-    if (!after[0].null && !df_query_page_nullable(sort[0].field)) {
+    if (!after[0].null && !df_query_page_nullable(&sort[0])) {
 
         /* says nothing new, but is a bound that an index can begin at */
 
@@ -88,7 +90,7 @@ df_query_page_is_row(const df_admitted_t *admitted)
     sort = admitted->sort.elts;
 
     for (i = 0; i < admitted->sort.nelts; i++) {
-        if (df_query_page_nullable(sort[i].field)
+        if (df_query_page_nullable(&sort[i])
             || sort[i].descending != sort[0].descending)
         {
             return 0;
@@ -147,7 +149,8 @@ df_query_page_behind(df_compile_t *c, const df_sort_t *s,
     name = &own;
 
     if (c->qualified) {
-        own = df_str_printf(c->pool, "t0.%V", &s->field->quoted);
+        own = df_str_printf(c->pool, "t%ui.%V", s->join ? s->join->index : 0,
+                            &s->field->quoted);
     }
 
     if (value->null) {
@@ -174,7 +177,7 @@ df_query_page_behind(df_compile_t *c, const df_sort_t *s,
 
     n = c->types.nelts;
 
-    if (!s->nulls_first && df_query_page_nullable(s->field)
+    if (!s->nulls_first && df_query_page_nullable(s)
         && df_writer_printf(&c->sql, " OR %V IS NULL", name) != NGX_OK)
     {
         return NGX_ERROR;
@@ -215,13 +218,13 @@ df_compile_order(df_compile_t *c, const df_admitted_t *admitted)
             return NGX_ERROR;
         }
 
-        if (df_compile_column(c, NULL, s[i].field) != NGX_OK
+        if (df_compile_column(c, s[i].join, s[i].field) != NGX_OK
             || (s[i].descending && df_compile_sql(c, " DESC") != NGX_OK))
         {
             return NGX_ERROR;
         }
 
-        if (df_query_page_nullable(s[i].field)
+        if (df_query_page_nullable(&s[i])
             && s[i].nulls_first != s[i].descending
             && df_compile_sql(c, s[i].nulls_first ? " NULLS FIRST"
                                                   : " NULLS LAST")

@@ -140,11 +140,16 @@ df_compile_where_key(df_compile_t *c, const df_admitted_t *admitted)
 ngx_int_t
 df_compile_columns(df_compile_t *c, const df_compiled_t *compiled)
 {
-    ngx_uint_t  i;
+    ngx_uint_t        i;
+    const df_join_t  *join;
 
     for (i = 0; i < compiled->ncolumns; i++) {
+        join = compiled->joins[i];
+
         if ((i && df_compile_sql(c, ",") != NGX_OK)
-            || (c->qualified && df_compile_sql(c, "t0.") != NGX_OK)
+            || (c->qualified
+                && df_writer_printf(&c->sql, "t%ui.", join ? join->index : 0)
+                   != NGX_OK)
             || df_compile_str(c, &compiled->columns[i]->selected) != NGX_OK)
         {
             return NGX_ERROR;

@@ -34,12 +34,34 @@ df_query_cursor_put(df_writer_t *w, const ngx_str_t *text)
 }
 
 
+/* of a field and the relations that lead to it, the last first */
+
+static ngx_int_t
+df_query_cursor_put_field(df_writer_t *w, const df_join_t *join,
+    const df_field_t *field)
+{
+    if (df_query_cursor_put(w, &field->name) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    for ( /* void */ ; join; join = join->parent) {
+        if (df_writer_add(w, ".", 1) != NGX_OK
+            || df_query_cursor_put(w, &join->relation->name) != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+    }
+
+    return NGX_OK;
+}
+
+
 static ngx_int_t
 df_query_cursor_put_compare(df_writer_t *w, const df_predicate_t *p)
 {
     ngx_uint_t  i;
 
-    if (df_query_cursor_put(w, &p->field->name) != NGX_OK
+    if (df_query_cursor_put_field(w, p->join, p->field) != NGX_OK
         || df_query_cursor_put(w, &p->op->name) != NGX_OK
         || df_writer_printf(w, "%ui,%ui,%ui;", (ngx_uint_t) p->form, p->npath,
                             p->noperands)
@@ -123,7 +145,8 @@ df_query_cursor_bind(const df_admitted_t *a, ngx_pool_t *pool,
     }
 
     for (i = 0; i < a->sort.nelts; i++) {
-        if (df_query_cursor_put(&w, &sort[i].field->name) != NGX_OK
+        if (df_query_cursor_put_field(&w, sort[i].join, sort[i].field)
+            != NGX_OK
             || df_writer_printf(&w, "%ui%ui", (ngx_uint_t) sort[i].descending,
                                 (ngx_uint_t) sort[i].nulls_first)
                != NGX_OK)

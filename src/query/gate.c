@@ -198,7 +198,7 @@ df_query_gate_sort(df_admitted_t *a)
     for (i = 0; i < n; i++) {
         sort[i] = asked[i];
 
-        if (asked[i].field == r->model->key) {
+        if (asked[i].join == NULL && asked[i].field == r->model->key) {
             a->sort.nelts = i + 1;
             return NGX_OK;
         }

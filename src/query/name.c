@@ -14,7 +14,9 @@
 static ngx_int_t df_query_name_path(df_scope_t *scope,
     const ngx_str_t *steps, const df_place_t *place, df_reference_t *ref);
 static ngx_int_t df_query_name_refuse(df_scope_t *scope,
-    const df_model_t *model, const ngx_str_t *name, const df_place_t *place);
+    const df_model_t *model, const ngx_str_t *name, ngx_uint_t dotted,
+    const df_place_t *place);
+static ngx_str_t *df_query_name_at(void *list, ngx_uint_t i);
 
 
 void
@@ -57,7 +59,8 @@ df_query_name(df_scope_t *scope, const ngx_str_t *name,
         relation = rest.data ? df_query_relation(model, &head) : NULL;
 
         if (relation == NULL) {
-            return df_query_name_refuse(scope, model, &head, place);
+            return df_query_name_refuse(scope, model, &head,
+                                        rest.data != NULL, place);
         }
 
         rc = df_query_join(scope, ref->join, relation, place, &ref->join);
@@ -121,18 +124,66 @@ df_query_name_path(df_scope_t *scope, const ngx_str_t *steps,
 
 static ngx_int_t
 df_query_name_refuse(df_scope_t *scope, const df_model_t *model,
-    const ngx_str_t *name, const df_place_t *place)
+    const ngx_str_t *name, ngx_uint_t dotted, const df_place_t *place)
 {
-    if (df_query_relation(model, name) == NULL) {
-        return df_query_field_refuse(model, name, place, scope->problem);
+    ngx_str_t            *nearest;
+    const df_reverse_t   *reverse;
+    const df_relation_t  *relation;
+
+    relation = df_query_relation(model, name);
+
+    if (relation != NULL) {
+        return df_query_refuse(scope->problem, DF_PROBLEM_UNKNOWN_FIELD,
+                               place, "unknown_field",
+                               "\"%V\" is a relation of %V, not a field: name "
+                               "a field behind it, as \"%V.%V\"", name,
+                               &model->name, name,
+                               &relation->target->key->name);
     }
 
+    reverse = df_query_reverse(model, name);
+
+    if (reverse != NULL) {
+        return df_query_refuse(scope->problem, DF_PROBLEM_UNKNOWN_FIELD,
+                               place, "unknown_field",
+                               "\"%V\" leads from %V to many records, and "
+                               "only relations to one are followed here: ask "
+                               "%V instead, which has \"%V\"", name,
+                               &model->name, &reverse->model->name,
+                               &reverse->relation->name);
+    }
+
+    nearest = df_nearest(name, (void *) model,
+                         model->fields.nelts + model->relations.nelts,
+                         df_query_name_at);
+
     return df_query_refuse(scope->problem, DF_PROBLEM_UNKNOWN_FIELD, place,
-                           "unknown_field",
-                           "\"%V\" is a relation of %V, not a field: name a "
-                           "field behind it, as \"%V.%V\"", name,
-                           &model->name, name,
-                           &df_query_relation(model, name)->target->key->name);
+                           "unknown_field", "%V has no field %s\"%V\"%s%V%s",
+                           &model->name, dotted ? "or relation " : "", name,
+                           nearest ? "; did you mean \"" : "",
+                           nearest ? nearest : &(ngx_str_t) ngx_null_string,
+                           nearest ? "\"?" : "");
+}
+
+
+/* of a model: its visible fields, then its relations */
+
+static ngx_str_t *
+df_query_name_at(void *list, ngx_uint_t i)
+{
+    df_model_t  *model = list;
+
+    df_field_t     *field;
+    df_relation_t  *relation;
+
+    if (i < model->fields.nelts) {
+        field = df_schema_field_at(model, i);
+        return field->hidden ? NULL : &field->name;
+    }
+
+    relation = model->relations.elts;
+
+    return &relation[i - model->fields.nelts].name;
 }
 
 
@@ -197,6 +248,24 @@ df_query_relation(const df_model_t *model, const ngx_str_t *name)
     for (i = 0; i < model->relations.nelts; i++) {
         if (df_query_same(&relation[i].name, name)) {
             return &relation[i];
+        }
+    }
+
+    return NULL;
+}
+
+
+const df_reverse_t *
+df_query_reverse(const df_model_t *model, const ngx_str_t *name)
+{
+    ngx_uint_t           i;
+    const df_reverse_t  *reverse;
+
+    reverse = model->reverses.elts;
+
+    for (i = 0; i < model->reverses.nelts; i++) {
+        if (df_query_same(&reverse[i].name, name)) {
+            return &reverse[i];
         }
     }
 

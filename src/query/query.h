@@ -116,6 +116,7 @@ struct df_predicate_s {
 /* sort, page */
 
 typedef struct {
+    const df_join_t       *join;        /* NULL: a field of the own model */
     const df_field_t      *field;
     unsigned               descending:1;
     unsigned               nulls_first:1;

@@ -93,6 +93,9 @@ ngx_int_t df_query_join(df_scope_t *scope, const df_join_t *parent,
 /* of a field to one row; NULL when the model has none of this name */
 const df_relation_t *df_query_relation(const df_model_t *model,
     const ngx_str_t *name);
+/* the same of those to many rows */
+const df_reverse_t *df_query_reverse(const df_model_t *model,
+    const ngx_str_t *name);
 
 
 /* what is at the end of a join, or the scope's own */
@@ -360,6 +363,7 @@ typedef struct {
     /* the columns of "rows": the fields, then those only the sort needs, then
        the version (xid, binary), when has_version is set */
     const df_field_t      **columns;
+    const df_join_t       **joins;      /* of each; NULL: the own model's */
     ngx_uint_t              ncolumns;   /* fields and sort columns */
     ngx_uint_t              nfields;    /* of them, answered */
     ngx_uint_t             *sort_columns;   /* column of each sort field */

@@ -43,6 +43,57 @@ df_query_sort_word_at(void *list, ngx_uint_t i)
 }
 
 
+/* the field behind as many relations as are named before it, or NULL; nothing
+   is joined */
+
+static const df_field_t *
+df_query_sort_find(const df_model_t *model, const ngx_str_t *name)
+{
+    ngx_str_t             rest, head;
+    const df_relation_t  *relation;
+
+    rest = *name;
+
+    while (df_query_word_next(&rest, '.', &head)) {
+
+        if (rest.data == NULL) {
+            return df_query_field(model, &head);
+        }
+
+        relation = df_query_relation(model, &head);
+        if (relation == NULL) {
+            return NULL;
+        }
+
+        model = relation->target;
+    }
+
+    return NULL;
+}
+
+
+/* no field at all */
+
+static ngx_int_t
+df_query_sort_unknown(df_request_t *r, const ngx_str_t *name,
+    const df_place_t *place, df_problem_t *problem)
+{
+    ngx_int_t        rc;
+    df_scope_t       scope;
+    df_reference_t   ref;
+
+    df_query_scope(&scope, r, problem);
+
+    rc = df_query_name(&scope, name, place, &ref);
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    return df_query_refuse(problem, DF_PROBLEM_INVALID_VALUE, place, "type",
+                           "\"%V\" has no order", name);
+}
+
+
 /* "+price", "price:desc", "price desc", "price:nullsfrist": a field with
    something else, or none */
 
@@ -69,8 +120,8 @@ df_query_sort_refuse(df_request_t *r, const ngx_str_t *item,
 
     name.len = p - name.data;
 
-    if (df_query_field(r->model, &name) == NULL) {
-        return df_query_field_refuse(r->model, &name, place, problem);
+    if (df_query_sort_find(r->model, &name) == NULL) {
+        return df_query_sort_unknown(r, &name, place, problem);
     }
 
     while (p < last && (*p == ' ' || *p == ':')) {
@@ -112,26 +163,36 @@ df_query_sort_refuse(df_request_t *r, const ngx_str_t *item,
 
 static ngx_int_t
 df_query_sort_field(df_request_t *r, const ngx_str_t *name,
-    const df_place_t *place, df_problem_t *problem, const df_field_t **field)
+    const df_place_t *place, df_problem_t *problem, df_reference_t *ref)
 {
-    ngx_uint_t   i;
-    df_sort_t   *sort;
+    ngx_int_t          rc;
+    ngx_uint_t         i;
+    df_sort_t         *sort;
+    df_scope_t         scope;
+    const df_field_t  *field;
 
-    *field = df_query_field(r->model, name);
+    field = df_query_sort_find(r->model, name);
 
-    if (*field == NULL) {
+    if (field == NULL) {
         return df_query_sort_refuse(r, name, place, problem);
     }
 
-    if ((*field)->array || !((*field)->type->flags & DF_TYPE_ORDERED)) {
+    if (field->array || !(field->type->flags & DF_TYPE_ORDERED)) {
         return df_query_refuse(problem, DF_PROBLEM_INVALID_VALUE, place,
                                "type", "\"%V\" has no order", name);
+    }
+
+    df_query_scope(&scope, r, problem);
+
+    rc = df_query_name(&scope, name, place, ref);
+    if (rc != NGX_OK) {
+        return rc;
     }
 
     sort = r->sort.elts;
 
     for (i = 0; i < r->sort.nelts; i++) {
-        if (sort[i].field == *field) {
+        if (sort[i].field == field && sort[i].join == ref->join) {
             return df_query_refuse(problem, DF_PROBLEM_INVALID_VALUE, place,
                                    "duplicate", "\"%V\" is given twice", name);
         }
@@ -151,7 +212,7 @@ df_query_sort_add(df_request_t *r, const ngx_str_t *item,
     ngx_str_t          name;
     ngx_uint_t         descending, first;
     df_sort_t         *sort;
-    const df_field_t  *field;
+    df_reference_t     ref;
 
     name = *item;
     descending = (name.len && name.data[0] == '-');
@@ -167,7 +228,7 @@ df_query_sort_add(df_request_t *r, const ngx_str_t *item,
         (void) df_query_suffix_cut(&name, &df_query_nulls_last);
     }
 
-    rc = df_query_sort_field(r, &name, place, problem, &field);
+    rc = df_query_sort_field(r, &name, place, problem, &ref);
     if (rc != NGX_OK) {
         return rc;
     }
@@ -184,7 +245,8 @@ df_query_sort_add(df_request_t *r, const ngx_str_t *item,
         return NGX_ERROR;
     }
 
-    sort->field = field;
+    sort->join = ref.join;
+    sort->field = ref.field;
     sort->descending = descending;
     sort->nulls_first = first;
 
