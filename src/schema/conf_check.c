@@ -201,7 +201,7 @@ df_schema_conf_check_bounds(ngx_conf_t *cf, df_field_t *field,
 
     if (min.data && max.data && type->compare(&min, &max) > 0) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "min \"%V\" of field \"%V\" is over its max \"%V\"",
+                           "min \"%V\" of \"%V\" is over its max \"%V\"",
                            &words->min, &field->name, &words->max);
         return NGX_ERROR;
     }
@@ -238,7 +238,7 @@ df_schema_conf_check_lengths(ngx_conf_t *cf, df_field_t *field,
 
     if (field->length && max > field->length) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "max \"%V\" of field \"%V\" is over the length of "
+                           "max \"%V\" of \"%V\" is over the length of "
                            "its type, varchar(%ui)",
                            &words->max, &field->name, field->length);
         return NGX_ERROR;
@@ -246,7 +246,7 @@ df_schema_conf_check_lengths(ngx_conf_t *cf, df_field_t *field,
 
     if (max && min > max) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "min \"%V\" of field \"%V\" is over its max "
+                           "min \"%V\" of \"%V\" is over its max "
                            "\"%ui\"",
                            &words->min, &field->name, max);
         return NGX_ERROR;
@@ -294,7 +294,7 @@ df_schema_conf_check_pattern(ngx_conf_t *cf, df_field_t *field,
 
     if (ngx_regex_compile(&rc) != NGX_OK) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "invalid pattern \"%V\" of field \"%V\": %V",
+                           "invalid pattern \"%V\" of \"%V\": %V",
                            &words->pattern, &field->name, &rc.err);
         return NGX_ERROR;
     }
@@ -378,7 +378,7 @@ df_schema_conf_check_default(ngx_conf_t *cf, df_field_t *field,
 
         if (fits && word->len && df_schema_conf_equal(&known->sql, word)) {
             ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                               "invalid default \"%V\" of field \"%V\": write "
+                               "invalid default \"%V\" of \"%V\": write "
                                "\"default=%V\"", word, &field->name,
                                &known->word);
             return NGX_ERROR;
@@ -390,7 +390,7 @@ df_schema_conf_check_default(ngx_conf_t *cf, df_field_t *field,
 
         if (field->array || !fits) {
             ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                               "invalid default \"%V\" of field \"%V\": it is "
+                               "invalid default \"%V\" of \"%V\": it is "
                                "for fields of type %s", word, &field->name,
                                known->expected);
             return NGX_ERROR;
@@ -403,7 +403,7 @@ df_schema_conf_check_default(ngx_conf_t *cf, df_field_t *field,
 
     if (word->len && word->data[0] == '$') {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "unknown variable \"%V\" in the default of field "
+                           "unknown variable \"%V\" in the default of "
                            "\"%V\": $sub and $tenant are known",
                            word, &field->name);
         return NGX_ERROR;
@@ -421,7 +421,7 @@ df_schema_conf_misplaced(ngx_conf_t *cf, const df_field_t *field,
     const char *option, const char *where)
 {
     ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                       "option \"%s\" cannot be used for field \"%V\" of type "
+                       "option \"%s\" cannot be used for \"%V\" of type "
                        "\"%V%s\": it is %s",
                        option, &field->name, &field->type->name,
                        field->array ? "[]" : "", where);
@@ -440,7 +440,7 @@ df_schema_conf_length(ngx_conf_t *cf, const df_field_t *field,
 
     if (n < 1) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "invalid %s \"%V\" of field \"%V\": expected a "
+                           "invalid %s \"%V\" of \"%V\": expected a "
                            "number of characters, from 1",
                            option, word, &field->name);
         return NGX_ERROR;
@@ -461,7 +461,7 @@ df_schema_conf_choice(ngx_conf_t *cf, df_field_t *field, ngx_array_t *choices,
 
     if (word->len == 0) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "empty value in the enum of field \"%V\": write "
+                           "empty value in the enum of \"%V\": write "
                            "enum=one,two", &field->name);
         return NGX_ERROR;
     }
@@ -471,7 +471,7 @@ df_schema_conf_choice(ngx_conf_t *cf, df_field_t *field, ngx_array_t *choices,
     for (i = 0; i < choices->nelts; i++) {
         if (df_schema_conf_equal(&choice[i], word)) {
             ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                               "duplicate value \"%V\" in the enum of field "
+                               "duplicate value \"%V\" in the enum of "
                                "\"%V\"", word, &field->name);
             return NGX_ERROR;
         }
@@ -498,7 +498,7 @@ df_schema_conf_value(ngx_conf_t *cf, const df_field_t *field,
 
     if (rc == NGX_DECLINED) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "invalid %s \"%V\" of field \"%V\": expected %V",
+                           "invalid %s \"%V\" of \"%V\": expected %V",
                            option, word, &field->name, &error.expected);
     }
 

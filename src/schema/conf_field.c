@@ -2,7 +2,8 @@
 /*
  * Copyright (C) the ngx_dataflow authors
  *
- * "field NAME TYPE options…" of nginx.conf: what is written, word by word.
+ * "field NAME TYPE options…" of nginx.conf, and "param", which is the same for
+ * what a report is asked with: what is written, word by word.
  * Whether the words fit together is looked at in conf_check.c, once all are
  * read, so that options may stand in any order.
  */
@@ -21,6 +22,7 @@ typedef struct {
     ngx_str_t     name;
     size_t        offset;
     unsigned      takes_value:1;
+    unsigned      param:1;              /* "param" has it too */
 } df_schema_conf_option_t;
 
 typedef struct {
@@ -42,33 +44,36 @@ static ngx_int_t df_schema_conf_field_length(ngx_conf_t *cf, df_field_t *field,
     const ngx_str_t *modifiers);
 static ngx_int_t df_schema_conf_field_precision(ngx_conf_t *cf,
     df_field_t *field, const ngx_str_t *modifiers);
+static char *df_schema_conf_field_read(ngx_conf_t *cf, df_field_t *field,
+    ngx_uint_t param);
 static ngx_int_t df_schema_conf_field_option(ngx_conf_t *cf,
-    const df_field_t *field, const ngx_str_t *word,
+    const df_field_t *field, const ngx_str_t *word, ngx_uint_t param,
     df_schema_conf_words_t *words);
 static ngx_str_t *df_schema_conf_option_at(void *list, ngx_uint_t i);
+static ngx_str_t *df_schema_conf_option_param_at(void *list, ngx_uint_t i);
 
 
 static df_schema_conf_option_t  df_schema_conf_options[] = {
     { ngx_string("required"),
-      offsetof(df_schema_conf_words_t, required), 0 },
+      offsetof(df_schema_conf_words_t, required), 0, 1 },
     { ngx_string("unique"),
-      offsetof(df_schema_conf_words_t, unique), 0 },
+      offsetof(df_schema_conf_words_t, unique), 0, 0 },
     { ngx_string("hidden"),
-      offsetof(df_schema_conf_words_t, hidden), 0 },
+      offsetof(df_schema_conf_words_t, hidden), 0, 0 },
     { ngx_string("readonly"),
-      offsetof(df_schema_conf_words_t, readonly), 0 },
+      offsetof(df_schema_conf_words_t, readonly), 0, 0 },
     { ngx_string("default"),
-      offsetof(df_schema_conf_words_t, default_value), 1 },
+      offsetof(df_schema_conf_words_t, default_value), 1, 1 },
     { ngx_string("min"),
-      offsetof(df_schema_conf_words_t, min), 1 },
+      offsetof(df_schema_conf_words_t, min), 1, 1 },
     { ngx_string("max"),
-      offsetof(df_schema_conf_words_t, max), 1 },
+      offsetof(df_schema_conf_words_t, max), 1, 1 },
     { ngx_string("pattern"),
-      offsetof(df_schema_conf_words_t, pattern), 1 },
+      offsetof(df_schema_conf_words_t, pattern), 1, 1 },
     { ngx_string("enum"),
-      offsetof(df_schema_conf_words_t, choices), 1 },
+      offsetof(df_schema_conf_words_t, choices), 1, 1 },
     { ngx_string("description"),
-      offsetof(df_schema_conf_words_t, description), 1 },
+      offsetof(df_schema_conf_words_t, description), 1, 1 },
 };
 
 #define DF_SCHEMA_CONF_OPTIONS                                                \
@@ -139,10 +144,8 @@ df_schema_conf_field(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     df_model_t *model = conf;
 
-    ngx_str_t               *value;
-    ngx_uint_t               i;
-    df_field_t              *field;
-    df_schema_conf_words_t   words;
+    ngx_str_t   *value;
+    df_field_t  *field;
 
     value = cf->args->elts;
 
@@ -159,6 +162,55 @@ df_schema_conf_field(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         return NGX_CONF_ERROR;
     }
 
+    return df_schema_conf_field_read(cf, field, 0);
+}
+
+
+char *
+df_schema_conf_param(ngx_conf_t *cf, df_field_t *field)
+{
+    ngx_str_t  *value;
+
+    value = cf->args->elts;
+
+    if (df_schema_conf_words(cf, 2, NGX_MAX_UINT32_VALUE,
+                             "param NAME TYPE [OPTION ...];")
+        != NGX_OK
+        || df_schema_conf_name(cf, "parameter", &value[1]) != NGX_OK
+        || df_schema_conf_field_read(cf, field, 1) != NGX_CONF_OK)
+    {
+        return NGX_CONF_ERROR;
+    }
+
+    if (field->default_kind > DF_DEFAULT_NOW) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid default of \"%V\": the default of a "
+                           "parameter is a literal or now", &field->name);
+        return NGX_CONF_ERROR;
+    }
+
+    field->required = field->not_null;
+
+    if (field->required && field->default_kind != DF_DEFAULT_NONE) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "parameter \"%V\" is required and has a default: "
+                           "leave one of them out", &field->name);
+        return NGX_CONF_ERROR;
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+df_schema_conf_field_read(ngx_conf_t *cf, df_field_t *field, ngx_uint_t param)
+{
+    ngx_str_t               *value;
+    ngx_uint_t               i;
+    df_schema_conf_words_t   words;
+
+    value = cf->args->elts;
+
     ngx_memzero(field, sizeof(df_field_t));
 
     field->name = value[1];
@@ -172,7 +224,7 @@ df_schema_conf_field(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     ngx_memzero(&words, sizeof(df_schema_conf_words_t));
 
     for (i = 3; i < cf->args->nelts; i++) {
-        if (df_schema_conf_field_option(cf, field, &value[i], &words)
+        if (df_schema_conf_field_option(cf, field, &value[i], param, &words)
             != NGX_OK)
         {
             return NGX_CONF_ERROR;
@@ -261,7 +313,7 @@ df_schema_conf_field_type(ngx_conf_t *cf, df_field_t *field,
 
     if (ngx_strlchr(name.data, name.data + name.len, '[')) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "invalid type \"%V\" of field \"%V\": an array is "
+                           "invalid type \"%V\" of \"%V\": an array is "
                            "written with one pair of brackets, such as text[]",
                            word, &field->name);
         return NGX_ERROR;
@@ -272,7 +324,7 @@ df_schema_conf_field_type(ngx_conf_t *cf, df_field_t *field,
     if (p) {
         if (name.data[name.len - 1] != ')') {
             ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                               "invalid type \"%V\" of field \"%V\": no "
+                               "invalid type \"%V\" of \"%V\": no "
                                "\")\", write it without blanks, such as "
                                "numeric(12,2)", word, &field->name);
             return NGX_ERROR;
@@ -302,7 +354,7 @@ df_schema_conf_field_type(ngx_conf_t *cf, df_field_t *field,
     }
 
     ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                       "invalid type \"%V\" of field \"%V\": \"%V\" takes no "
+                       "invalid type \"%V\" of \"%V\": \"%V\" takes no "
                        "\"(%V)\", only varchar and numeric do",
                        word, &field->name, &field->type->name, &modifiers);
 
@@ -322,7 +374,7 @@ df_schema_conf_field_unknown(ngx_conf_t *cf, const df_field_t *field,
     for (i = 0; i < n; i++) {
         if (df_schema_conf_equal(&df_schema_conf_aliases[i].word, word)) {
             ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                               "unknown type \"%V\" of field \"%V\": it is "
+                               "unknown type \"%V\" of \"%V\": it is "
                                "called \"%V\" here", word, &field->name,
                                &df_schema_conf_aliases[i].type);
             return NGX_ERROR;
@@ -332,7 +384,7 @@ df_schema_conf_field_unknown(ngx_conf_t *cf, const df_field_t *field,
     known = df_conf_known(cf, word, NULL, DF_KINDS, df_schema_conf_type_at);
 
     ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                       "unknown type \"%V\" of field \"%V\": %V; varchar(n) "
+                       "unknown type \"%V\" of \"%V\": %V; varchar(n) "
                        "and numeric(p,s) have a size, TYPE[] is an array",
                        word, &field->name, &known);
 
@@ -357,7 +409,7 @@ df_schema_conf_field_length(ngx_conf_t *cf, df_field_t *field,
 
     if (n < 1 || n > DF_SCHEMA_VARCHAR_MAX) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "invalid length \"%V\" of field \"%V\": write "
+                           "invalid length \"%V\" of \"%V\": write "
                            "varchar(n), n from 1 to %d, or text",
                            modifiers, &field->name, DF_SCHEMA_VARCHAR_MAX);
         return NGX_ERROR;
@@ -392,7 +444,7 @@ df_schema_conf_field_precision(ngx_conf_t *cf, df_field_t *field,
         || scale < 0 || scale > precision)
     {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "invalid precision \"%V\" of field \"%V\": write "
+                           "invalid precision \"%V\" of \"%V\": write "
                            "numeric(p,s), p digits from 1 to %d, s of them "
                            "behind the point", modifiers, &field->name,
                            DF_SCHEMA_PRECISION_MAX);
@@ -408,7 +460,7 @@ df_schema_conf_field_precision(ngx_conf_t *cf, df_field_t *field,
 
 static ngx_int_t
 df_schema_conf_field_option(ngx_conf_t *cf, const df_field_t *field,
-    const ngx_str_t *word, df_schema_conf_words_t *words)
+    const ngx_str_t *word, ngx_uint_t param, df_schema_conf_words_t *words)
 {
     u_char                   *p;
     ngx_str_t                 name, known, *value;
@@ -428,23 +480,25 @@ df_schema_conf_field_option(ngx_conf_t *cf, const df_field_t *field,
         }
     }
 
-    if (i == DF_SCHEMA_CONF_OPTIONS) {
-
+    if (i == DF_SCHEMA_CONF_OPTIONS
+        || (param && !df_schema_conf_options[i].param))
+    {
         if (df_schema_conf_equal(&name, &df_schema_conf_not)
             || df_schema_conf_equal(&name, &df_schema_conf_null))
         {
             ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                               "unknown option \"%V\" of field \"%V\": write "
+                               "unknown option \"%V\" of \"%V\": write "
                                "\"required\" for NOT NULL, nothing for NULL",
                                &name, &field->name);
             return NGX_ERROR;
         }
 
         known = df_conf_known(cf, &name, NULL, DF_SCHEMA_CONF_OPTIONS,
-                              df_schema_conf_option_at);
+                              param ? df_schema_conf_option_param_at
+                                    : df_schema_conf_option_at);
 
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "unknown option \"%V\" of field \"%V\": %V",
+                           "unknown option \"%V\" of \"%V\": %V",
                            &name, &field->name, &known);
         return NGX_ERROR;
     }
@@ -454,14 +508,14 @@ df_schema_conf_field_option(ngx_conf_t *cf, const df_field_t *field,
 
     if (value->data) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "duplicate option \"%V\" of field \"%V\"",
+                           "duplicate option \"%V\" of \"%V\"",
                            &name, &field->name);
         return NGX_ERROR;
     }
 
     if (p && !option->takes_value) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "invalid option \"%V\" of field \"%V\": \"%V\" "
+                           "invalid option \"%V\" of \"%V\": \"%V\" "
                            "takes no value", word, &field->name, &name);
         return NGX_ERROR;
     }
@@ -472,7 +526,7 @@ df_schema_conf_field_option(ngx_conf_t *cf, const df_field_t *field,
         && (p == NULL || (p[1] == '\0' && value != &words->default_value)))
     {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "no value of option \"%V\" of field \"%V\": write "
+                           "no value of option \"%V\" of \"%V\": write "
                            "\"%V=...\"", &name, &field->name, &name);
         return NGX_ERROR;
     }
@@ -488,4 +542,15 @@ static ngx_str_t *
 df_schema_conf_option_at(void *list, ngx_uint_t i)
 {
     return &df_schema_conf_options[i].name;
+}
+
+
+static ngx_str_t *
+df_schema_conf_option_param_at(void *list, ngx_uint_t i)
+{
+    df_schema_conf_option_t  *option;
+
+    option = &df_schema_conf_options[i];
+
+    return option->param ? &option->name : NULL;
 }

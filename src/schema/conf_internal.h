@@ -36,16 +36,8 @@ typedef struct {
 ngx_int_t df_schema_conf_check(ngx_conf_t *cf, df_field_t *field,
     df_schema_conf_words_t *words);
 
-/* min to max words behind the directive's name; the form is shown otherwise */
-ngx_int_t df_schema_conf_words(ngx_conf_t *cf, ngx_uint_t min, ngx_uint_t max,
-    const char *form);
-
 /* a name that may stand before an operator in a query: it has no "__" */
 ngx_int_t df_schema_conf_query_name(ngx_conf_t *cf, const char *what,
-    const ngx_str_t *name);
-
-/* a name of ours; what was wrong is logged */
-ngx_int_t df_schema_conf_name(ngx_conf_t *cf, const char *what,
     const ngx_str_t *name);
 
 /* a btree takes values of the field's type */

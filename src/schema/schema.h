@@ -313,6 +313,19 @@ char *df_schema_conf_field(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *df_schema_conf_index(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *df_schema_conf_relation(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 
+/* "param NAME TYPE [OPTION ...]" of a report: what a client may give, with the
+   options of a field that are about values.  Without a default it is required
+   or may be left out */
+char *df_schema_conf_param(ngx_conf_t *cf, df_field_t *field);
+
+/* min to max words behind the directive's name; the form is shown otherwise */
+ngx_int_t df_schema_conf_words(ngx_conf_t *cf, ngx_uint_t min, ngx_uint_t max,
+    const char *form);
+
+/* a name of ours; what was wrong is logged */
+ngx_int_t df_schema_conf_name(ngx_conf_t *cf, const char *what,
+    const ngx_str_t *name);
+
 /*
  * What only the whole configuration tells: automatic fields, keys, relations,
  * SQL names, the "migration" slot of each database that has models and is not
