@@ -10,7 +10,6 @@
 #include "http/http_internal.h"
 
 
-static df_http_ctx_t *df_http_handler_create(ngx_http_request_t *r);
 static ngx_int_t df_http_handler_start(df_http_ctx_t *ctx);
 static ngx_int_t df_http_handler_parse(df_http_ctx_t *ctx);
 static ngx_int_t df_http_handler_parse_body(df_http_ctx_t *ctx);
@@ -49,8 +48,15 @@ df_http_handler(ngx_http_request_t *r)
         rc = df_http_handler_start(ctx);
     }
 
+    return df_http_handler_leave(ctx, rc);
+}
+
+
+ngx_int_t
+df_http_handler_leave(df_http_ctx_t *ctx, ngx_int_t rc)
+{
     if (rc == NGX_OK) {
-        r->main->count++;
+        ctx->request->main->count++;
         rc = NGX_DONE;
     }
 
@@ -58,7 +64,7 @@ df_http_handler(ngx_http_request_t *r)
 }
 
 
-static df_http_ctx_t *
+df_http_ctx_t *
 df_http_handler_create(ngx_http_request_t *r)
 {
     df_http_ctx_t        *ctx;
@@ -229,18 +235,13 @@ df_http_handler_values(df_http_ctx_t *ctx, const cJSON *body)
 static ngx_int_t
 df_http_handler_run(df_http_ctx_t *ctx)
 {
-    ngx_int_t            rc;
-    df_run_t            *run;
-    df_admitted_t       *admitted;
-    ngx_http_cleanup_t  *cln;
-    ngx_http_request_t  *r;
+    ngx_int_t       rc;
+    df_run_t       *run;
+    df_admitted_t  *admitted;
 
-    r = ctx->request;
     run = &ctx->run;
 
-    rc = df_query_admit(&ctx->query, &df_http_anonymous, &ctx->rules,
-                        run->format != DF_FORMAT_JSON, &admitted,
-                        &run->problem);
+    rc = df_http_handler_admit(ctx, &ctx->query, &ctx->rules, &admitted);
 
     if (rc != NGX_OK) {
         return rc;
@@ -249,12 +250,37 @@ df_http_handler_run(df_http_ctx_t *ctx)
     run->admitted = admitted;
     run->streamed = df_http_handler_streams(ctx);
 
+    return df_http_handler_begin(ctx, NULL, 0);
+}
+
+
+ngx_int_t
+df_http_handler_admit(df_http_ctx_t *ctx, df_request_t *query,
+    const df_rules_t *rules, df_admitted_t **admitted)
+{
+    return df_query_admit(query, &df_http_anonymous, rules,
+                          ctx->run.format != DF_FORMAT_JSON, admitted,
+                          &ctx->run.problem);
+}
+
+
+ngx_int_t
+df_http_handler_begin(df_http_ctx_t *ctx, const df_batch_part_t *parts,
+    ngx_uint_t n)
+{
+    ngx_int_t            rc;
+    ngx_http_cleanup_t  *cln;
+    ngx_http_request_t  *r;
+
+    r = ctx->request;
+
     cln = ngx_http_cleanup_add(r, 0);
     if (cln == NULL) {
         return NGX_ERROR;
     }
 
-    rc = df_query_run(run);
+    rc = parts ? df_query_run_batch(&ctx->run, parts, n)
+               : df_query_run(&ctx->run);
 
     if (rc != NGX_OK) {
         return rc;

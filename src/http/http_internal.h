@@ -65,6 +65,19 @@ ngx_int_t df_http_handler_query(df_http_ctx_t *ctx, const cJSON *body);
 ngx_int_t df_http_handler_values(df_http_ctx_t *ctx, const cJSON *body);
 
 /*
+ * handler: what the content handlers of all locations have in common.  A ctx
+ * is created; its request, or the parts of a batch, are admitted; the run is
+ * begun; and what the handler leaves with is what nginx expects of it.
+ */
+df_http_ctx_t *df_http_handler_create(ngx_http_request_t *r);
+ngx_int_t df_http_handler_admit(df_http_ctx_t *ctx, df_request_t *query,
+    const df_rules_t *rules, df_admitted_t **admitted);
+/* run->admitted, or a batch when there are parts */
+ngx_int_t df_http_handler_begin(df_http_ctx_t *ctx,
+    const df_batch_part_t *parts, ngx_uint_t n);
+ngx_int_t df_http_handler_leave(df_http_ctx_t *ctx, ngx_int_t rc);
+
+/*
  * handler: called with the body, NGX_DECLINED and a problem, or a status of
  * nginx's own; now or in a later turn
  */
