@@ -226,9 +226,7 @@ df_http_handler_query(df_http_ctx_t *ctx, const cJSON *body)
 ngx_int_t
 df_http_handler_values(df_http_ctx_t *ctx, const cJSON *body)
 {
-    static const ngx_str_t  root = ngx_string("");
-
-    return df_query_parse_values(&ctx->query, body, &root, &ctx->run.problem);
+    return df_query_parse_values(&ctx->query, body, NULL, &ctx->run.problem);
 }
 
 

@@ -87,15 +87,19 @@ df_compile_init(df_compile_t *c, ngx_pool_t *pool, df_problem_t *problem)
 ngx_int_t
 df_compile_end(df_compile_t *c, df_compiled_t *compiled)
 {
-    df_pg_statement_t  *st;
+    return df_compile_statement(c,
+                              &compiled->statements[compiled->nstatements++]);
+}
 
+
+ngx_int_t
+df_compile_statement(df_compile_t *c, df_pg_statement_t *st)
+{
     if (c->types.nelts > DF_MAX_PARAMETERS) {
         return df_problem_set(c->problem, DF_PROBLEM_TOO_COMPLEX,
                               "the request has more than %d values",
                               DF_MAX_PARAMETERS);
     }
-
-    st = &compiled->statements[compiled->nstatements++];
 
     if (df_writer_text(&c->sql, &st->text) != NGX_OK) {
         return NGX_ERROR;

@@ -29,10 +29,6 @@ static ngx_int_t df_query_write_update(const df_admitted_t *admitted,
     df_compile_t *c);
 static ngx_int_t df_query_write_value(const df_admitted_t *admitted,
     df_compile_t *c, const df_assignment_t *a);
-static ngx_int_t df_query_write_operator(df_compile_t *c,
-    const df_assignment_t *a);
-static ngx_int_t df_query_write_identity(const df_admitted_t *admitted,
-    df_compile_t *c, const df_field_t *field);
 static ngx_int_t df_query_write_where(const df_admitted_t *admitted,
     df_compile_t *c);
 static ngx_int_t df_query_write_check(const df_admitted_t *admitted,
@@ -220,14 +216,6 @@ df_query_write_insert(const df_admitted_t *admitted, df_compile_t *c)
 }
 
 
-static ngx_inline ngx_uint_t
-df_query_write_is_identity(const df_field_t *field)
-{
-    return field->default_kind == DF_DEFAULT_SUB
-           || field->default_kind == DF_DEFAULT_TENANT;
-}
-
-
 /*
  * The fields that say who made a record are no column's default.  They are
  * added to a copy, because a request stays as it was admitted.
@@ -246,7 +234,7 @@ df_query_write_identities(const df_request_t *r, ngx_array_t *all)
     for (i = 0; i < r->model->fields.nelts; i++) {
         field = df_schema_field_at(r->model, i);
 
-        if (!df_query_write_is_identity(field)) {
+        if (!df_compile_is_identity(field)) {
             continue;
         }
 
@@ -315,8 +303,15 @@ df_query_write_update(const df_admitted_t *admitted, df_compile_t *c)
         }
     }
 
-    /* a database that we do not migrate need not have the trigger */
+    return df_compile_touch(c, model);
+}
 
+
+/* a database that we do not migrate need not have the trigger */
+
+ngx_int_t
+df_compile_touch(df_compile_t *c, const df_model_t *model)
+{
     if (model->updated_at != NULL
         && model->database->migrate != DF_MIGRATE_APPLY)
     {
@@ -333,21 +328,22 @@ df_query_write_value(const df_admitted_t *admitted, df_compile_t *c,
     const df_assignment_t *a)
 {
     if (a->use_default) {
-        return df_query_write_is_identity(a->field)
-               ? df_query_write_identity(admitted, c, a->field)
+        return df_compile_is_identity(a->field)
+               ? df_compile_identity(c, admitted, a->field)
                : df_compile_sql(c, "DEFAULT");
     }
 
     if (a->op != NULL) {
-        return df_query_write_operator(c, a);
+        return df_compile_operator(c, a, NULL);
     }
 
     return df_compile_param(c, df_schema_oid(a->field), &a->value);
 }
 
 
-static ngx_int_t
-df_query_write_operator(df_compile_t *c, const df_assignment_t *a)
+ngx_int_t
+df_compile_operator(df_compile_t *c, const df_assignment_t *a,
+    const ngx_str_t *operand)
 {
     Oid          type;
     ngx_int_t    rc;
@@ -364,7 +360,8 @@ df_query_write_operator(df_compile_t *c, const df_assignment_t *a)
             rc = df_compile_ident(c, a->field);
 
         } else if (*p == 'v') {
-            rc = df_compile_param(c, type, &a->value);
+            rc = operand ? df_compile_str(c, operand)
+                         : df_compile_param(c, type, &a->value);
 
         } else {
             rc = df_compile_sql(c, a->field->type->kind == DF_TIMESTAMPTZ
@@ -380,8 +377,8 @@ df_query_write_operator(df_compile_t *c, const df_assignment_t *a)
 }
 
 
-static ngx_int_t
-df_query_write_identity(const df_admitted_t *admitted, df_compile_t *c,
+ngx_int_t
+df_compile_identity(df_compile_t *c, const df_admitted_t *admitted,
     const df_field_t *field)
 {
     ngx_int_t          rc;

@@ -63,6 +63,7 @@ typedef struct df_expr_s       df_expr_t;
 typedef struct df_join_s       df_join_t;
 typedef struct df_place_s      df_place_t;
 typedef struct df_aggregate_s  df_aggregate_t;
+typedef struct df_bulk_s       df_bulk_t;
 
 struct df_join_s {
     const df_join_t       *parent;      /* NULL: of the request's own model */
@@ -194,6 +195,8 @@ typedef struct {
     ngx_array_t            expected;    /* replace: df_assignment_t, stored
                                            values of generated and readonly
                                            fields that were sent back */
+    df_bulk_t             *bulk;        /* DF_BULK_…: what is written, but for
+                                           "set", which is values */
     ngx_array_t            if_match;    /* ngx_str_t, row versions; "*" is no
                                            entry but if_match_any */
 
@@ -228,9 +231,10 @@ ngx_int_t df_query_parse_query(df_request_t *r, const cJSON *body,
 ngx_int_t df_query_parse_key(df_request_t *r, const ngx_str_t *text,
     df_problem_t *problem);
 
-/* the body of create, update and replace; all its problems together */
+/* the body of create, update and replace, which stands at a place (NULL: it is
+   the whole); all its problems together */
 ngx_int_t df_query_parse_values(df_request_t *r, const cJSON *body,
-    const ngx_str_t *pointer, df_problem_t *problem);
+    const df_place_t *place, df_problem_t *problem);
 
 /* If-Match: a list of entity tags, or * */
 ngx_int_t df_query_parse_if_match(df_request_t *r, const ngx_str_t *value,

@@ -241,7 +241,24 @@ ngx_str_t *df_query_operator_nearest(const df_field_t *field,
 ngx_uint_t df_query_operator_exists(const ngx_str_t *name);
 
 
-/* update operators: one table, values.c */
+/* values: an object's members to assignments, values.c */
+
+typedef struct {
+    df_request_t      *request;         /* its op says whose rules hold: those
+                                           of create, update or replace */
+    const df_place_t  *place;           /* of the object */
+    df_problem_t      *problem;
+    const df_field_t  *apart;           /* read elsewhere; NULL: none */
+    u_char            *seen;            /* by the index of fields, the field
+                                           was given; of request->pool */
+} df_query_values_t;
+
+/* appends to request->values; the structure is good for many objects, and
+   NGX_DECLINED comes when the problem was filled, whatever for */
+ngx_int_t df_query_values_read(df_query_values_t *v, const cJSON *body);
+
+
+/* update operators: one table, update.c */
 
 struct df_update_operator_s {
     ngx_str_t      name;        /* "$inc" */
@@ -375,6 +392,16 @@ typedef struct {
     unsigned                unlimited:1;    /* all rows, limit means nothing */
 } df_compiled_t;
 
+/* the field says who made a record, which is no column's default */
+
+static ngx_inline ngx_uint_t
+df_compile_is_identity(const df_field_t *field)
+{
+    return field->default_kind == DF_DEFAULT_SUB
+           || field->default_kind == DF_DEFAULT_TENANT;
+}
+
+
 /* what the files of compile have for each other; a structure is zeroed before
    its first df_compile_init() */
 ngx_int_t df_compile_init(df_compile_t *c, ngx_pool_t *pool,
@@ -383,10 +410,20 @@ ngx_int_t df_compile_init(df_compile_t *c, ngx_pool_t *pool,
 ngx_int_t df_compile_where_key(df_compile_t *c, const df_admitted_t *admitted);
 /* the columns of "rows" and, when it is set, the version */
 ngx_int_t df_compile_columns(df_compile_t *c, const df_compiled_t *compiled);
-/* closes the statement and adds it; df_compile_init() begins another */
+/* closes the statement; NGX_DECLINED when it has too many parameters */
+ngx_int_t df_compile_statement(df_compile_t *c, df_pg_statement_t *st);
+/* the same and adds it; df_compile_init() begins another */
 ngx_int_t df_compile_end(df_compile_t *c, df_compiled_t *compiled);
 ngx_int_t df_compile_write(const df_admitted_t *admitted, df_compile_t *c,
     df_compiled_t *compiled);
+/* an update operator; operand: SQL instead of the assignment's own value */
+ngx_int_t df_compile_operator(df_compile_t *c, const df_assignment_t *a,
+    const ngx_str_t *operand);
+/* ",updated_at = now()" where no trigger keeps it */
+ngx_int_t df_compile_touch(df_compile_t *c, const df_model_t *model);
+/* who asks, as the value of a field that says who made a record */
+ngx_int_t df_compile_identity(df_compile_t *c, const df_admitted_t *admitted,
+    const df_field_t *field);
 /* the rows behind the cursor's, as conditions joined by AND */
 ngx_int_t df_compile_after(df_compile_t *c, const df_admitted_t *admitted);
 /* " ORDER BY …" */

@@ -63,6 +63,8 @@ static const df_query_sqlstate_t  df_query_sqlstates[] = {
       "the value is not allowed", 0, 0 },
     { "23", DF_BOTH(CONFLICT), "constraint",
       "a constraint of the database is violated", 0, 0 },
+    { "21000", DF_BOTH(VALIDATION_FAILED), NULL,
+      "two of the records mean the same one", 0, 0 },
     { "44", DF_BOTH(FORBIDDEN), NULL,
       "the record would not be among those that can be seen", 0, 0 },
     { "22001", DF_PROBLEM_INVALID_VALUE, DF_PROBLEM_VALIDATION_FAILED, NULL,
@@ -123,6 +125,8 @@ static const df_query_sqlstate_t  df_query_sqlstates[] = {
       "the table is not in the database", 0, NGX_LOG_ERR },
     { "3F", DF_BOTH(SCHEMA_DRIFT), NULL,
       "the table's schema is not in the database", 0, NGX_LOG_ERR },
+    { "42P10", DF_BOTH(SCHEMA_DRIFT), NULL,
+      "the unique index is not in the database", 0, NGX_LOG_ERR },
     { "42703", DF_BOTH(SCHEMA_DRIFT), NULL,
       "a column is not in the database", 0, NGX_LOG_ERR },
     { "42804", DF_BOTH(SCHEMA_DRIFT), NULL,
@@ -196,7 +200,9 @@ df_query_problem(const df_request_t *r, const df_pg_error_t *error,
     reads = df_query_is(r, DF_READS);
     detail = s->detail;
 
-    if (s->read == DF_PROBLEM_FOREIGN_KEY_VIOLATION && r->op == DF_DELETE) {
+    if (s->read == DF_PROBLEM_FOREIGN_KEY_VIOLATION
+        && (r->op == DF_DELETE || r->op == DF_BULK_DELETE))
+    {
         detail = "other records refer to this one";
     }
 

@@ -2,8 +2,9 @@
 /*
  * Copyright (C) the ngx_dataflow authors
  *
- * The body of create, update and replace to assignments.  All that is wrong
- * with a body is reported together, before the database is asked.
+ * The body of create, update and replace, or a record of a bulk, to
+ * assignments.  All that is wrong with a body is reported together, before the
+ * database is asked.
  */
 
 
@@ -11,14 +12,8 @@
 #include "query/query_internal.h"
 
 
-typedef struct {
-    df_request_t     *request;
-    const ngx_str_t  *pointer;          /* of the body */
-    df_problem_t     *problem;
-    u_char           *seen;             /* by the index of fields */
-} df_query_values_t;
-
-
+static ngx_str_t df_query_values_pointer(df_query_values_t *v,
+    const ngx_str_t *name);
 static ngx_int_t df_query_values_member(df_query_values_t *v,
     const cJSON *node);
 static ngx_int_t df_query_values_field(df_query_values_t *v,
@@ -48,36 +43,78 @@ static ngx_int_t df_query_values_refuse(df_query_values_t *v,
 
 ngx_int_t
 df_query_parse_values(df_request_t *r, const cJSON *body,
-    const ngx_str_t *pointer, df_problem_t *problem)
+    const df_place_t *place, df_problem_t *problem)
 {
-    const cJSON        *node;
-    df_query_values_t   v;
+    df_place_t         root;
+    df_query_values_t  v;
+
+    ngx_memzero(&root, sizeof(df_place_t));
+    ngx_memzero(&v, sizeof(df_query_values_t));
 
     v.request = r;
-    v.pointer = pointer;
+    v.place = place ? place : &root;
     v.problem = problem;
 
+    return df_query_values_read(&v, body);
+}
+
+
+ngx_int_t
+df_query_values_read(df_query_values_t *v, const cJSON *body)
+{
+    ngx_str_t      pointer;
+    const cJSON   *node;
+    df_request_t  *r;
+
+    r = v->request;
+
     if (df_json_kind(body) != DF_JSON_OBJECT) {
-        return df_query_values_refuse(&v, pointer, "type",
+        pointer = df_query_values_pointer(v, NULL);
+
+        return df_query_values_refuse(v, &pointer, "type",
                                       "expected an object");
     }
 
-    v.seen = ngx_pcalloc(r->pool, r->model->fields.nelts);
-    if (v.seen == NULL) {
-        return NGX_ERROR;
-    }
-
-    for (node = body->child; node; node = node->next) {
-        if (df_query_values_member(&v, node) == NGX_ERROR) {
+    if (v->seen == NULL) {
+        v->seen = ngx_palloc(r->pool, r->model->fields.nelts);
+        if (v->seen == NULL) {
             return NGX_ERROR;
         }
     }
 
-    if (r->op != DF_UPDATE && df_query_values_rest(&v) == NGX_ERROR) {
+    ngx_memzero(v->seen, r->model->fields.nelts);
+
+    for (node = body->child; node; node = node->next) {
+        if (df_query_values_member(v, node) == NGX_ERROR) {
+            return NGX_ERROR;
+        }
+    }
+
+    if (r->op != DF_UPDATE && df_query_values_rest(v) == NGX_ERROR) {
         return NGX_ERROR;
     }
 
-    return (problem->code == DF_PROBLEM_NONE) ? NGX_OK : NGX_DECLINED;
+    return (v->problem->code == DF_PROBLEM_NONE) ? NGX_OK : NGX_DECLINED;
+}
+
+
+/* of the object, or of a member of it */
+
+static ngx_str_t
+df_query_values_pointer(df_query_values_t *v, const ngx_str_t *name)
+{
+    df_place_t       place;
+    df_problem_at_t  at;
+
+    if (name == NULL) {
+        return df_query_place_name(v->request->pool, v->place, &at);
+    }
+
+    ngx_memzero(&place, sizeof(df_place_t));
+    place.parent = v->place;
+    place.name = name;
+
+    return df_query_place_name(v->request->pool, &place, &at);
 }
 
 
@@ -92,10 +129,11 @@ df_query_values_member(df_query_values_t *v, const cJSON *node)
 
     if (field != NULL && !v->seen[field->index]) {
         v->seen[field->index] = 1;
-        return df_query_values_field(v, node, field);
+        return (field == v->apart) ? NGX_OK
+                                   : df_query_values_field(v, node, field);
     }
 
-    pointer = df_json_pointer(v->request->pool, v->pointer, &name);
+    pointer = df_query_values_pointer(v, &name);
 
     if (field != NULL) {
         return df_query_values_refuse(v, &pointer, "duplicate",
@@ -133,7 +171,7 @@ df_query_values_field(df_query_values_t *v, const cJSON *node,
             return df_query_values_stored(v, node, field);
         }
 
-        pointer = df_json_pointer(v->request->pool, v->pointer, &field->name);
+        pointer = df_query_values_pointer(v, &field->name);
 
         return df_query_values_refuse(v, &pointer, "readonly",
                                       "\"%V\" cannot be set", &field->name);
@@ -149,7 +187,7 @@ df_query_values_field(df_query_values_t *v, const cJSON *node,
     }
 
     if (field->key && !df_query_values_is_segment(&value.text)) {
-        pointer = df_json_pointer(v->request->pool, v->pointer, &field->name);
+        pointer = df_query_values_pointer(v, &field->name);
 
         return df_query_values_refuse(v, &pointer, "key",
                                       "no path can end in this key");
@@ -290,12 +328,12 @@ df_query_values_operator(df_query_values_t *v, const cJSON *object,
     }
 
     if (v->request->op != DF_UPDATE || object->child->next != NULL) {
-        pointer = df_json_pointer(v->request->pool, v->pointer, &field->name);
+        pointer = df_query_values_pointer(v, &field->name);
 
         if (v->request->op != DF_UPDATE) {
             return df_query_values_refuse(v, &pointer, "operator",
                                           "\"%V\" changes a stored value and "
-                                          "is for PATCH", &name);
+                                          "is for updates", &name);
         }
 
         return df_query_values_refuse(v, &pointer, "unknown_operator",
@@ -341,7 +379,7 @@ df_query_values_unknown(df_query_values_t *v, const cJSON *object,
         return df_query_values_parse(v, object, field, 0, 1, NULL, &value);
     }
 
-    pointer = df_json_pointer(v->request->pool, v->pointer, &field->name);
+    pointer = df_query_values_pointer(v, &field->name);
     names = df_query_update_names(v->request->pool, field);
     put = df_query_values_or_put(field);
 
@@ -394,7 +432,7 @@ df_query_values_operand(df_query_values_t *v, const cJSON *node,
         return NGX_OK;
     }
 
-    pointer = df_json_pointer(v->request->pool, v->pointer, &a->field->name);
+    pointer = df_query_values_pointer(v, &a->field->name);
     pointer = df_json_pointer(v->request->pool, &pointer, &a->op->name);
 
     if (expected != NULL) {
@@ -439,7 +477,7 @@ df_query_values_parse(df_query_values_t *v, const cJSON *node,
     }
 
     if (pointer == NULL) {
-        own = df_json_pointer(v->request->pool, v->pointer, &field->name);
+        own = df_query_values_pointer(v, &field->name);
         pointer = &own;
     }
 
@@ -471,7 +509,7 @@ df_query_values_rest(df_query_values_t *v)
         }
 
         if (field->required) {
-            pointer = df_json_pointer(r->pool, v->pointer, &field->name);
+            pointer = df_query_values_pointer(v, &field->name);
             (void) df_query_values_refuse(v, &pointer, "required",
                                           "\"%V\" is required", &field->name);
             continue;

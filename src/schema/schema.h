@@ -201,6 +201,8 @@ struct df_index_s {
     ngx_array_t         field_names;    /* ngx_str_t */
     ngx_array_t         fields;         /* df_field_t *, known after
                                            df_schema_finish() */
+    ngx_str_t           where;          /* as written, or empty: all rows */
+    ngx_str_t           where_sql;
     unsigned            unique:1;
 
     u_char             *file;           /* where it was declared */

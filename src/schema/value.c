@@ -22,6 +22,8 @@ static ngx_int_t df_schema_array_parse(const df_field_t *field,
     ngx_pool_t *pool, const cJSON *node, ngx_uint_t constrain,
     df_value_t *value, df_value_error_t *error);
 static ngx_int_t df_schema_array_add(df_writer_t *w, const df_value_t *value);
+static size_t df_schema_array_length(const df_value_t *value);
+static u_char *df_schema_array_print(u_char *dst, const df_value_t *value);
 
 
 ngx_int_t
@@ -188,68 +190,105 @@ refused:
 }
 
 
+/* in one piece of the right size: a bulk has long ones */
+
 ngx_int_t
 df_schema_array(ngx_pool_t *pool, const df_value_t *elements, ngx_uint_t n,
     df_value_t *value)
 {
+    size_t       size;
     ngx_uint_t   i;
     df_writer_t  w;
 
     ngx_memzero(value, sizeof(df_value_t));
 
-    if (df_writer_init(&w, pool, 256) != NGX_OK
-        || df_writer_add(&w, "{", 1) != NGX_OK)
-    {
+    size = sizeof("{}");
+
+    for (i = 0; i < n; i++) {
+        size += 1 + df_schema_array_length(&elements[i]);
+    }
+
+    if (df_writer_init(&w, pool, size) != NGX_OK) {
         return NGX_ERROR;
     }
+
+    *w.pos++ = '{';
 
     for (i = 0; i < n; i++) {
 
-        if ((i && df_writer_add(&w, ",", 1) != NGX_OK)
-            || df_schema_array_add(&w, &elements[i]) != NGX_OK)
-        {
-            return NGX_ERROR;
+        if (i) {
+            *w.pos++ = ',';
         }
+
+        w.pos = df_schema_array_print(w.pos, &elements[i]);
     }
 
-    if (df_writer_add(&w, "}", 1) != NGX_OK) {
+    *w.pos++ = '}';
+
+    return df_writer_text(&w, &value->text);
+}
+
+
+static ngx_int_t
+df_schema_array_add(df_writer_t *w, const df_value_t *value)
+{
+    if (df_writer_reserve(w, df_schema_array_length(value)) != NGX_OK) {
         return NGX_ERROR;
     }
 
-    return df_writer_text(&w, &value->text);
+    w->pos = df_schema_array_print(w->pos, value);
+
+    return NGX_OK;
+}
+
+
+static size_t
+df_schema_array_length(const df_value_t *value)
+{
+    size_t   len;
+    u_char  *p, *last;
+
+    if (value->null) {
+        return sizeof("NULL") - 1;
+    }
+
+    len = value->text.len + 2;
+    last = value->text.data + value->text.len;
+
+    for (p = value->text.data; p < last; p++) {
+        len += (*p == '"' || *p == '\\');
+    }
+
+    return len;
 }
 
 
 /* every element is quoted: an unquoted NULL is a null, and blanks and braces
    mean nothing inside quotes */
 
-static ngx_int_t
-df_schema_array_add(df_writer_t *w, const df_value_t *value)
+static u_char *
+df_schema_array_print(u_char *dst, const df_value_t *value)
 {
     u_char  *p, *last;
 
     if (value->null) {
-        return df_writer_add(w, "NULL", 4);
+        return ngx_cpymem(dst, "NULL", sizeof("NULL") - 1);
     }
 
-    if (df_writer_reserve(w, 2 * value->text.len + 2) != NGX_OK) {
-        return NGX_ERROR;
-    }
-
-    *w->pos++ = '"';
+    *dst++ = '"';
 
     last = value->text.data + value->text.len;
 
     for (p = value->text.data; p < last; p++) {
 
         if (*p == '"' || *p == '\\') {
-            *w->pos++ = '\\';
+            *dst++ = '\\';
         }
 
-        *w->pos++ = *p;
+        *dst++ = *p;
     }
 
-    *w->pos++ = '"';
+    *dst++ = '"';
 
-    return NGX_OK;
+    return dst;
 }

@@ -56,7 +56,6 @@ fuzz_body_parse(ngx_pool_t *pool, const cJSON *body, df_operation_t op)
     df_request_t    r;
     df_database_t   database;
 
-    static const ngx_str_t  root = ngx_string("");
     static const ngx_str_t  instance = ngx_string("/things");
 
     ngx_memzero(&database, sizeof(df_database_t));
@@ -76,7 +75,7 @@ fuzz_body_parse(ngx_pool_t *pool, const cJSON *body, df_operation_t op)
 
     ngx_str_set(&r.key.text, "1");
 
-    rc = df_query_parse_values(&r, body, &root, &problem);
+    rc = df_query_parse_values(&r, body, NULL, &problem);
 
     if (rc == NGX_DECLINED) {
         ngx_shim_check(df_problem_status(&problem) == 422);
