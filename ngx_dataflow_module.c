@@ -55,6 +55,11 @@ static ngx_command_t  ngx_dataflow_commands[] = {
       df_http_conf_health,
       NGX_HTTP_LOC_CONF_OFFSET, 0, NULL },
 
+    { ngx_string("dataflow_openapi"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_ANY,
+      df_http_conf_openapi,
+      NGX_HTTP_LOC_CONF_OFFSET, 0, NULL },
+
       ngx_null_command
 };
 
@@ -191,7 +196,11 @@ ngx_dataflow_postconfiguration(ngx_conf_t *cf)
         return NGX_ERROR;
     }
 
-    return df_schema_finish(cf, &dmcf->schema);
+    if (df_schema_finish(cf, &dmcf->schema) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    return df_openapi_finish(cf, dmcf);
 }
 
 

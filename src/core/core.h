@@ -48,6 +48,7 @@ typedef struct {
     off_t          closed;      /* bytes in closed buffers */
     size_t         chunk;       /* size of the next buffer */
     unsigned       chained:1;
+    unsigned       failed:1;    /* without memory: its text is not whole */
 } df_writer_t;
 
 
@@ -61,7 +62,9 @@ ngx_int_t df_writer_grow(df_writer_t *w, size_t n);
 ngx_int_t df_writer_add(df_writer_t *w, const void *data, size_t len);
 ngx_int_t df_writer_printf(df_writer_t *w, const char *fmt, ...);
 
-/* what was written; NUL-terminated, the NUL is not counted (contiguous only) */
+/* what was written; NUL-terminated, the NUL is not counted (contiguous only);
+   NGX_ERROR when anything did not fit before, so that a long text need not be
+   checked piece by piece */
 ngx_int_t df_writer_text(df_writer_t *w, ngx_str_t *text);
 
 /* closes the writer: all buffers, the last marked last_buf and last_in_chain
@@ -165,6 +168,22 @@ ngx_int_t df_json_print(ngx_pool_t *pool, const cJSON *node, ngx_str_t *out);
    becomes U+FFFD */
 size_t df_json_escaped_length(const u_char *p, size_t len);
 u_char *df_json_escape(u_char *dst, const u_char *p, size_t len);
+
+/*
+ * Appends JSON from a template, in which ' stands for " and
+ *
+ *   %V  ngx_str_t *   the inside of a string, escaped
+ *   %s  const char *  the same
+ *   %J  ngx_str_t *   JSON as it is
+ *   %i  ngx_int_t     a number
+ *   %u  ngx_uint_t    a number
+ *
+ * A comma is put before it unless the text is empty, ends with what opens an
+ * object, an array or a member, or the template closes one: members and
+ * elements may be added one by one.  The writer is contiguous; it tells of a
+ * failure in the end.
+ */
+void df_json_put(df_writer_t *w, const char *template, ...);
 
 /* RFC 6901: appends "/name" with ~ and / escaped to a pointer */
 ngx_str_t df_json_pointer(ngx_pool_t *pool, const ngx_str_t *parent,
@@ -280,6 +299,10 @@ ngx_int_t df_problem_add(df_problem_t *p, df_problem_code_t code,
     const char *fmt, ...);
 
 ngx_uint_t df_problem_status(const df_problem_t *p);
+
+/* what there is to know of a kind of problems */
+void df_problem_kind(df_problem_code_t code, ngx_uint_t *status,
+    ngx_str_t *name, ngx_str_t *title);
 
 /* The whole document, application/problem+json; instance may be empty. */
 ngx_int_t df_problem_print(const df_problem_t *p, const ngx_str_t *instance,

@@ -236,6 +236,16 @@ df_problem_status(const df_problem_t *p)
 }
 
 
+void
+df_problem_kind(df_problem_code_t code, ngx_uint_t *status, ngx_str_t *name,
+    ngx_str_t *title)
+{
+    *status = df_problem_kinds[code].status;
+    *name = df_problem_kinds[code].code;
+    *title = df_problem_kinds[code].title;
+}
+
+
 ngx_int_t
 df_problem_print(const df_problem_t *p, const ngx_str_t *instance,
     ngx_str_t *out)

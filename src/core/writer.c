@@ -13,6 +13,7 @@
 #define DF_WRITER_MAX_CHUNK  65536
 
 
+static ngx_int_t df_writer_more(df_writer_t *w, size_t n);
 static ngx_int_t df_writer_start(df_writer_t *w, size_t size);
 static ngx_int_t df_writer_close_buffer(df_writer_t *w);
 
@@ -46,6 +47,19 @@ df_writer_init_chained(df_writer_t *w, ngx_pool_t *pool, size_t size)
 
 ngx_int_t
 df_writer_grow(df_writer_t *w, size_t n)
+{
+    if (df_writer_more(w, n) == NGX_OK) {
+        return NGX_OK;
+    }
+
+    w->failed = 1;
+
+    return NGX_ERROR;
+}
+
+
+static ngx_int_t
+df_writer_more(df_writer_t *w, size_t n)
 {
     u_char  *old;
     size_t   used, size;
@@ -192,7 +206,7 @@ df_writer_printf(df_writer_t *w, const char *fmt, ...)
 ngx_int_t
 df_writer_text(df_writer_t *w, ngx_str_t *text)
 {
-    if (df_writer_reserve(w, 1) != NGX_OK) {
+    if (df_writer_reserve(w, 1) != NGX_OK || w->failed) {
         return NGX_ERROR;
     }
 

@@ -8,7 +8,7 @@
 
 #include <ngx_config.h>
 #include <ngx_core.h>
-#include "http/http.h"
+#include "http/openapi.h"
 
 
 #define DF_HTTP_ZONE_SIZE  (8 * 1024 * 1024)
@@ -19,8 +19,6 @@ static ngx_int_t df_http_conf_resolve(ngx_conf_t *cf,
 static ngx_str_t *df_http_conf_database_at(void *list, ngx_uint_t i);
 static ngx_int_t df_http_conf_is_prefix(ngx_conf_t *cf,
     ngx_http_core_loc_conf_t *clcf);
-static ngx_int_t df_http_conf_handle(ngx_conf_t *cf,
-    ngx_http_core_loc_conf_t *clcf, ngx_http_handler_pt handler);
 static char *df_http_merge_rules(ngx_conf_t *cf, df_http_loc_conf_t *prev,
     df_http_loc_conf_t *conf);
 static char *df_http_merge_model(ngx_conf_t *cf, df_http_loc_conf_t *conf,
@@ -151,6 +149,7 @@ df_http_create_loc_conf(ngx_conf_t *cf)
      *     conf->rules.secret = NULL;
      *     conf->body_limit = 0;
      *     conf->path = { 0, NULL };
+     *     conf->openapi = NULL;
      */
 
     conf->database = NGX_CONF_UNSET_PTR;
@@ -190,6 +189,7 @@ df_http_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
         conf->model = prev->model;
         conf->path = prev->path;
         conf->health = prev->health;
+        conf->openapi = prev->openapi;
 
         /* a request enters "if" with its handler, but "limit_except" without */
 
@@ -199,6 +199,10 @@ df_http_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
 
         if (clcf->lmt_excpt && conf->health && clcf->handler == NULL) {
             clcf->handler = df_http_health_handler;
+        }
+
+        if (clcf->lmt_excpt && conf->openapi && clcf->handler == NULL) {
+            clcf->handler = df_http_openapi_handler;
         }
     }
 
@@ -412,6 +416,10 @@ df_http_conf_model(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         clcf->auto_redirect = 1;
     }
 
+    if (df_openapi_location(cf, dlcf, df_openapi_model, NULL) != NGX_OK) {
+        return NGX_CONF_ERROR;
+    }
+
     return NGX_CONF_OK;
 }
 
@@ -447,7 +455,7 @@ df_http_conf_is_prefix(ngx_conf_t *cf, ngx_http_core_loc_conf_t *clcf)
 }
 
 
-static ngx_int_t
+ngx_int_t
 df_http_conf_handle(ngx_conf_t *cf, ngx_http_core_loc_conf_t *clcf,
     ngx_http_handler_pt handler)
 {

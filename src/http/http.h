@@ -23,7 +23,19 @@ typedef struct {
     df_schema_conf_t   schema;
     df_zone_t         *zone;            /* NULL without databases */
     ngx_array_t        uses;            /* df_http_use_t */
+    ngx_array_t        openapis;        /* df_http_openapi_t * */
+    ngx_array_t        locations;       /* that they tell of */
 } df_http_main_conf_t;
+
+/* a "dataflow_openapi" and its document, which is made last of all */
+typedef struct {
+    ngx_str_t          title;
+    ngx_str_t          version;
+    ngx_str_t          description;
+    void              *server;          /* whose locations it tells of */
+    ngx_str_t          text;
+    ngx_str_t          etag;            /* with its quotes */
+} df_http_openapi_t;
 
 typedef struct {
     df_database_t     *database;        /* dataflow NAME */
@@ -34,6 +46,7 @@ typedef struct {
     u_char            *rules_file;      /* of dataflow_limit_rows */
     ngx_uint_t         rules_line;
     ngx_flag_t         health;          /* never inherited */
+    df_http_openapi_t *openapi;         /* never inherited */
     off_t              body_limit;      /* client_max_body_size */
     ngx_str_t          path;            /* the location's, no final slash */
 } df_http_loc_conf_t;
@@ -59,10 +72,16 @@ char *df_http_conf_model(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *df_http_conf_limit_rows(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *df_http_conf_expose(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *df_http_conf_health(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *df_http_conf_openapi(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 
-/* content handlers of a location with a model, and with dataflow_health */
+/* makes the documents of dataflow_openapi: models are finished */
+ngx_int_t df_openapi_finish(ngx_conf_t *cf, df_http_main_conf_t *dmcf);
+
+/* content handlers of a location with a model, with dataflow_health, with
+   dataflow_openapi */
 ngx_int_t df_http_handler(ngx_http_request_t *r);
 ngx_int_t df_http_health_handler(ngx_http_request_t *r);
+ngx_int_t df_http_openapi_handler(ngx_http_request_t *r);
 
 
 DF_HIDDEN_END

@@ -60,6 +60,10 @@ struct df_http_ctx_s {
 };
 
 
+/* conf: makes the handler the location's; it must have none */
+ngx_int_t df_http_conf_handle(ngx_conf_t *cf, ngx_http_core_loc_conf_t *clcf,
+    ngx_http_handler_pt handler);
+
 /* handler: bodies of JSON, as ctx->method->parse has them */
 ngx_int_t df_http_handler_query(df_http_ctx_t *ctx, const cJSON *body);
 ngx_int_t df_http_handler_values(df_http_ctx_t *ctx, const cJSON *body);

@@ -328,7 +328,7 @@ df_http_response_text(ngx_http_request_t *r, ngx_uint_t status,
     r->headers_out.status = status;
     r->headers_out.content_type = *type;
     r->headers_out.content_type_len = type->len;
-    r->disable_not_modified = 1;
+    r->disable_not_modified = (r->headers_out.etag == NULL);
 
     return df_http_response_body(r, cl, text->len);
 }

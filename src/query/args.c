@@ -100,6 +100,21 @@ df_query_parameter(df_request_t *r, const ngx_str_t *name,
 }
 
 
+const df_parameter_t *
+df_query_parameter_at(df_operation_t op, ngx_uint_t n)
+{
+    ngx_uint_t  i;
+
+    for (i = 0; i < DF_QUERY_PARAMETERS; i++) {
+        if ((df_query_parameters[i].operations & (1u << op)) && n-- == 0) {
+            return &df_query_parameters[i];
+        }
+    }
+
+    return NULL;
+}
+
+
 ngx_int_t
 df_query_parameter_set(df_request_t *r, const df_parameter_t *parameter,
     const ngx_str_t *text, const df_place_t *place, df_problem_t *problem)

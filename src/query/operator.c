@@ -256,6 +256,23 @@ df_query_operator(const df_field_t *field, ngx_uint_t npath,
 }
 
 
+const df_operator_t *
+df_query_operator_at(const df_field_t *field, ngx_uint_t npath, ngx_uint_t n)
+{
+    ngx_uint_t  i;
+
+    for (i = 0; i < DF_QUERY_OPERATORS; i++) {
+        if (df_query_operator_is_for(&df_query_operators[i], field, npath)
+            && n-- == 0)
+        {
+            return &df_query_operators[i];
+        }
+    }
+
+    return NULL;
+}
+
+
 ngx_uint_t
 df_query_operator_exists(const ngx_str_t *name)
 {

@@ -241,6 +241,38 @@ ngx_int_t df_query_parse_if_match(df_request_t *r, const ngx_str_t *value,
     df_problem_t *problem);
 
 
+/* describing: what a request may say, for documents made of models */
+
+typedef enum {
+    DF_OPERAND_ONE = 0,         /* a value of what is compared */
+    DF_OPERAND_LIST,            /* several, nulls among them */
+    DF_OPERAND_TWO,             /* between */
+    DF_OPERAND_FLAG,            /* isnull: true or false */
+    DF_OPERAND_PATTERN,         /* text, used as it is */
+    DF_OPERAND_ELEMENT,         /* an element of an array, a key of a json */
+    DF_OPERAND_ELEMENTS
+} df_operand_t;
+
+typedef struct {
+    ngx_str_t              name;        /* "gte", "$inc" */
+    df_operand_t           operand;
+    const df_type_t       *type;        /* of an operand, or of each of a list;
+                                           NULL: an object of JSON */
+    unsigned               array:1;     /* an operand is a whole array */
+    unsigned               null:1;      /* in JSON null is an operand, too */
+} df_operator_info_t;
+
+/* The n-th operator that a field takes in filters (path: what is within a json
+   field) or in place of a value, the n-th parameter of a query that an
+   operation takes.  NGX_DECLINED behind the last one. */
+ngx_int_t df_query_describe_operator(const df_field_t *field, ngx_uint_t path,
+    ngx_uint_t n, df_operator_info_t *info);
+ngx_int_t df_query_describe_update(const df_field_t *field, ngx_uint_t n,
+    df_operator_info_t *info);
+ngx_int_t df_query_describe_parameter(df_operation_t op, ngx_uint_t n,
+    ngx_str_t *name);
+
+
 /* gate */
 
 /* who asks; anonymous until there is identity */

@@ -143,6 +143,9 @@ const df_place_t *df_query_parameter_place(const df_request_t *r,
 ngx_int_t df_query_arg_next(ngx_pool_t *pool, ngx_str_t *rest,
     ngx_str_t *name, ngx_str_t *value, df_problem_t *problem);
 
+/* the n-th that the operation takes, NULL behind the last */
+const df_parameter_t *df_query_parameter_at(df_operation_t op, ngx_uint_t n);
+
 /* the next word of a list; 0 at its end: rest->data has become NULL */
 ngx_uint_t df_query_word_next(ngx_str_t *rest, u_char separator,
     ngx_str_t *word);
@@ -192,16 +195,6 @@ ngx_int_t df_query_operand_json(df_filter_t *filter, const cJSON *node,
 
 /* operators: one table, operator.c */
 
-typedef enum {
-    DF_OPERAND_ONE = 0,         /* a value of what is compared */
-    DF_OPERAND_LIST,            /* several, nulls among them */
-    DF_OPERAND_TWO,             /* between */
-    DF_OPERAND_FLAG,            /* isnull: true or false */
-    DF_OPERAND_PATTERN,         /* text, used as it is */
-    DF_OPERAND_ELEMENT,         /* an element of an array, a key of a json */
-    DF_OPERAND_ELEMENTS
-} df_operand_t;
-
 /* what is compared */
 #define DF_ON_SCALAR  0x01
 #define DF_ON_ARRAY   0x02
@@ -232,6 +225,9 @@ const df_type_t *df_query_operand_type(const df_predicate_t *p);
 /* the row for the field (with a path); NULL when it takes no such operator */
 const df_operator_t *df_query_operator(const df_field_t *field,
     ngx_uint_t npath, const ngx_str_t *name);
+/* the n-th row for the field, NULL behind the last */
+const df_operator_t *df_query_operator_at(const df_field_t *field,
+    ngx_uint_t npath, ngx_uint_t n);
 /* "eq, ne, gt": all that the field takes, each after a prefix ("$") */
 ngx_str_t df_query_operator_names(ngx_pool_t *pool, const df_field_t *field,
     ngx_uint_t npath, const char *prefix);
@@ -275,6 +271,9 @@ struct df_update_operator_s {
 /* update.c: of those that the field takes; NULL when there is none */
 const df_update_operator_t *df_query_update_operator(const df_field_t *field,
     const ngx_str_t *name);
+/* the n-th that the field takes, NULL behind the last */
+const df_update_operator_t *df_query_update_at(const df_field_t *field,
+    ngx_uint_t n);
 ngx_str_t *df_query_update_nearest(const df_field_t *field,
     const ngx_str_t *name);
 ngx_str_t df_query_update_names(ngx_pool_t *pool, const df_field_t *field);

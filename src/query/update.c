@@ -65,6 +65,23 @@ df_query_update_operator(const df_field_t *field, const ngx_str_t *name)
 }
 
 
+const df_update_operator_t *
+df_query_update_at(const df_field_t *field, ngx_uint_t n)
+{
+    ngx_uint_t  i;
+
+    for (i = 0; i < DF_QUERY_UPDATE_OPERATORS; i++) {
+        if (df_query_update_fits(&df_query_update_operators[i], field)
+            && n-- == 0)
+        {
+            return &df_query_update_operators[i];
+        }
+    }
+
+    return NULL;
+}
+
+
 static ngx_uint_t
 df_query_update_fits(const df_update_operator_t *op, const df_field_t *field)
 {

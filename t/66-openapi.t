@@ -1,0 +1,154 @@
+use strict;
+use warnings;
+
+use Test::More;
+
+use DataflowTest;
+
+# the OpenAPI document: made when the configuration is read, served as a file
+# of nginx would be
+
+my $models = <<'CONF';
+    location /api/things {
+        dataflow_model things {
+            description "Things of \"all\" kinds.";
+            field name text required max=20;
+            field n    integer min=0;
+        }
+    }
+
+    location /api/read {
+        dataflow_expose list get;
+        dataflow_model readings { field value double; }
+    }
+
+    location = /openapi.json {
+        dataflow_openapi "title=The shop's" version=1.2 "description=All of \"it\".";
+    }
+
+    location = /closed.json {
+        dataflow_openapi;
+        deny all;
+    }
+
+    location /limited {
+        dataflow_openapi;
+        limit_except GET { deny all; }
+    }
+CONF
+
+my $t = DataflowTest->new(
+    http => "gzip on; gzip_types application/json;",
+    models => $models)->start;
+
+my $r = $t->get('/openapi.json');
+
+is($r->code, 200, 'the document is there');
+is($r->type, 'application/json', 'its type');
+is($r->json->{openapi}, '3.1.0', 'its version of OpenAPI');
+is_deeply($r->json->{info}, { title => "The shop's", version => '1.2',
+                              description => 'All of "it".' },
+          'what the directive says');
+is_deeply($r->json->{servers}, [ { url => '/' } ],
+          'paths begin at the root of the server it was read from');
+is_deeply([ sort keys %{ $r->json->{paths} } ],
+          [ '/api/read', '/api/read/query', '/api/read/{id}',
+            '/api/things', '/api/things/query', '/api/things/{id}' ],
+          'the paths of all locations')
+    or diag(explain([ keys %{ $r->json->{paths} } ]));
+is_deeply([ sort keys %{ $r->json->{paths}{'/api/read/{id}'} } ],
+          [ qw(get parameters) ], 'what is not exposed is not in it');
+is($r->json->{tags}[0]{description}, 'Things of "all" kinds.',
+   'descriptions are escaped');
+
+my $etag = $r->header('ETag');
+
+like($etag, qr/^"[0-9a-f]{32}"$/, 'a strong entity tag');
+is($t->get('/openapi.json')->header('ETag'), $etag, 'which stays');
+isnt($t->get('/limited')->header('ETag'), $etag,
+     'and is another one of another document');
+
+is($t->head('/openapi.json')->code, 200, 'HEAD');
+is($t->head('/openapi.json')->header('Content-Length'), length $r->body,
+   'HEAD tells the length');
+is($t->head('/openapi.json')->body, '', 'and nothing else');
+
+my $same = $t->get('/openapi.json', 'If-None-Match' => $etag);
+
+is($same->code, 304, 'If-None-Match: 304');
+is($same->body, '', 'without the document');
+is($t->get('/openapi.json', 'If-None-Match' => '"other"')->code, 200,
+   'If-None-Match of another document');
+is($t->get('/openapi.json', 'If-Match' => '"other"')->code, 412,
+   'If-Match of another document');
+
+my $gzip = $t->get('/openapi.json', 'Accept-Encoding' => 'gzip');
+
+is($gzip->header('Content-Encoding'), 'gzip', 'compressed by nginx');
+is($gzip->header('ETag'), "W/$etag", 'with a weak tag');
+is($t->get('/openapi.json', 'Accept-Encoding' => 'gzip',
+           'If-None-Match' => "W/$etag")->code, 304, 'which is known again');
+
+is($t->options('/openapi.json')->code, 204, 'OPTIONS');
+is($t->options('/openapi.json')->header('Allow'), 'GET, HEAD, OPTIONS',
+   'the methods');
+
+for my $method (qw(POST PUT DELETE)) {
+    $r = $t->request($method, '/openapi.json', {}, {});
+    is($r->code, 405, "$method is refused");
+    is($r->json->{code}, 'method_not_allowed', 'with a problem');
+    is($r->header('Allow'), 'GET, HEAD, OPTIONS', 'and the methods');
+}
+
+is($t->get('/closed.json')->code, 403, 'deny holds for it');
+is($t->get('/limited')->code, 200, 'limit_except lets GET through');
+is($t->post('/limited', {})->code, 403, 'and nothing else');
+is($t->get('/limited/below')->code, 200, 'a prefix location serves it below');
+
+$t->reload;
+
+is($t->get('/openapi.json', 'If-None-Match' => $etag)->code, 304,
+   'the tag is the same after a reload');
+
+$t->write_conf(models => $models =~ s/max=20/max=21/r);
+$t->reload;
+
+$r = $t->get('/openapi.json', 'If-None-Match' => $etag);
+
+is($r->code, 200, 'another model, another tag');
+is($r->json->{components}{schemas}{things}{properties}{name}{maxLength}, 21,
+   'and another document');
+
+
+# nginx.conf
+
+sub refused {
+    my ($lines, $regex, $name) = @_;
+
+    $t->write_conf(models => $lines);
+    my ($ok, $out) = $t->check_conf;
+    ok(!$ok, $name);
+    like($out, $regex, "$name: the message");
+}
+
+refused('location / { dataflow_openapi tittle=x; }',
+        qr/"tittle".*did you mean "title"/, 'an unknown option');
+refused('location / { dataflow_openapi; dataflow_openapi; }',
+        qr/"dataflow_openapi" directive is duplicate/, 'given twice');
+refused('location / { dataflow_health; dataflow_openapi; }',
+        qr/has a directive that answers already/, 'beside another one');
+refused('dataflow_openapi;', qr/is not allowed here/, 'in a server');
+
+$t->write_conf(models => <<'CONF');
+    location /a { dataflow_model a { field b text; } }
+    location /a/ { dataflow_model c { field b text; } }
+    location = /openapi.json { dataflow_openapi; }
+CONF
+
+my ($ok, $out) = $t->check_conf;
+
+ok($ok, 'two locations that differ in a slash');
+like($out, qr/another location has the path "\/a" of model "c"/,
+     'one of them is left out, which is said');
+
+$t->done;
