@@ -8,10 +8,12 @@
 
 
 #include <ngx_config.h>
-#include "query/query_internal.h"
+#include "query/expr.h"
 
 
 static ngx_int_t df_query_filter_set(df_request_t *r, const ngx_str_t *value,
+    const df_place_t *place, df_problem_t *problem);
+static ngx_int_t df_query_where_set(df_request_t *r, const ngx_str_t *value,
     const df_place_t *place, df_problem_t *problem);
 static ngx_int_t df_query_limit_set(df_request_t *r, const ngx_str_t *value,
     const df_place_t *place, df_problem_t *problem);
@@ -37,6 +39,9 @@ static const df_parameter_t  df_query_parameters[] = {
 
     { ngx_string("filter"), DF_ON_LIST, 1u << DF_JSON_OBJECT, 0,
       df_query_filter_set, df_query_filter_apply },
+
+    { ngx_string("where"), DF_ON_LIST, DF_AS_STRING, 0, df_query_where_set,
+      NULL },
 
     { ngx_string("sort"), DF_ON_LIST, DF_AS_STRING, 1, df_query_sort_add,
       NULL },
@@ -269,6 +274,31 @@ df_query_filter_set(df_request_t *r, const ngx_str_t *value,
     }
 
     return df_query_filter_apply(r, node, place, problem);
+}
+
+
+static ngx_int_t
+df_query_where_set(df_request_t *r, const ngx_str_t *value,
+    const df_place_t *place, df_problem_t *problem)
+{
+    ngx_int_t          rc;
+    df_scope_t         scope;
+    df_predicate_t    *predicate;
+    const df_place_t  *at;
+
+    at = df_query_place_copy(r->pool, place);
+    if (at == NULL) {
+        return NGX_ERROR;
+    }
+
+    df_query_scope(&scope, r, problem);
+
+    rc = df_expr_where(&scope, value, at, &predicate);
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    return df_query_filter_and(r->pool, &r->filter, predicate);
 }
 
 

@@ -64,6 +64,7 @@ df_query_compile(const df_admitted_t *admitted, ngx_pool_t *pool,
 
     ngx_memzero(&c, sizeof(df_compile_t));
     c.qualified = (admitted->request->joins.nelts != 0);
+    c.params = admitted->request->params;
 
     if (df_query_compile_answer(admitted, pool, compiled) != NGX_OK
         || df_compile_init(&c, pool, problem) != NGX_OK)

@@ -72,6 +72,7 @@ df_compile_init(df_compile_t *c, ngx_pool_t *pool, df_problem_t *problem)
 {
     c->pool = pool;
     c->problem = problem;
+    c->memos = NULL;
 
     if (df_writer_init(&c->sql, pool, 512) != NGX_OK
         || ngx_array_init(&c->types, pool, 8, sizeof(Oid)) != NGX_OK
@@ -177,6 +178,10 @@ df_compile_param(df_compile_t *c, Oid type, const df_value_t *value)
 {
     Oid          *oid;
     const char  **text;
+
+    if (c->constant) {
+        return df_compile_constant(c, type, value);
+    }
 
     oid = ngx_array_push(&c->types);
     text = ngx_array_push(&c->values);

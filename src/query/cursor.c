@@ -13,7 +13,7 @@
 
 
 #include <ngx_config.h>
-#include "query/query_internal.h"
+#include "query/expr.h"
 
 
 #define DF_CURSOR_VERSION  1
@@ -102,6 +102,10 @@ df_query_cursor_put_filter(df_writer_t *w, const df_predicate_t *p)
     if (p->kind == DF_PREDICATE_COMPARE
         && df_query_cursor_put_compare(w, p) != NGX_OK)
     {
+        return NGX_ERROR;
+    }
+
+    if (p->kind == DF_PREDICATE_EXPR && df_expr_put(w, p->expr) != NGX_OK) {
         return NGX_ERROR;
     }
 

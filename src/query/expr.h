@@ -12,9 +12,12 @@
  * is compiled to SQL as often as it is wanted.  Names, operators and functions
  * are those of the tables here; every literal is a parameter.
  *
- *     expr_parse.c    infix                expr_check.c    names and types
+ *     expr_lex.c      words of infix       expr_check.c    names
+ *     expr_parse.c    operators            expr_call.c     types of calls
+ *     expr_value.c    what they stand at   expr_type.c     types
  *     expr_json.c     JSON                 expr_compile.c  SQL
  *     expr_table.c    what there is        expr_where.c    to predicates
+ *     expr_tree.c     trees
  */
 
 
@@ -44,7 +47,8 @@ typedef enum {
     DF_LITERAL_BOOLEAN,
     DF_LITERAL_NUMBER,
     DF_LITERAL_TEXT,
-    DF_LITERAL_LIST             /* the right side of in: args are literals */
+    DF_LITERAL_JSON,            /* an object of a filter in JSON */
+    DF_LITERAL_LIST             /* the right side of in: its args */
 } df_literal_t;
 
 struct df_expr_s {
@@ -58,6 +62,8 @@ struct df_expr_s {
     unsigned              array:1;
     unsigned              aggregate:1;  /* it is, or holds, an aggregate */
     unsigned              nullable:1;
+    unsigned              distinct:1;   /* an aggregate of distinct values */
+    unsigned              member:1;     /* a value of a filter in JSON */
 
     df_literal_t          literal;
     ngx_str_t             text;         /* a literal's, or the name */
@@ -65,6 +71,10 @@ struct df_expr_s {
     df_reference_t        ref;          /* of a field */
     const df_param_t     *param;
     const df_function_t  *function;
+    df_expr_t            *filter;       /* of an aggregate: the rows it takes;
+                                           or NULL */
+    df_predicate_t       *predicate;    /* a comparison that filters have too;
+                                           or NULL */
 
     const df_place_t     *place;        /* where it stands, to refuse it; of */
     ngx_uint_t            column;       /* infix the character, from 1; else
@@ -137,6 +147,10 @@ ngx_int_t df_expr_name(ngx_pool_t *pool, const df_expr_t *expr,
 
 /* 1 when two checked expressions are the same */
 ngx_uint_t df_expr_equal(const df_expr_t *a, const df_expr_t *b);
+
+/* all that makes it this expression and no other, for a hash: checked ones of
+   one model with equal texts are the same */
+ngx_int_t df_expr_put(df_writer_t *w, const df_expr_t *expr);
 
 /* calls visit() for the expression and all below it until one returns other
    than NGX_OK, which is returned */

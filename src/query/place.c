@@ -120,6 +120,11 @@ df_query_refuse(df_problem_t *problem, df_problem_code_t code,
     text = df_str_vprintf(problem->pool, fmt, args);
     va_end(args);
 
+    if (place->column) {
+        text = df_str_printf(problem->pool, "at character %ui: %V",
+                             place->column, &text);
+    }
+
     pointer = df_query_place_pointer(problem->pool, place);
 
     if (root->parameter.data == NULL) {

@@ -8,7 +8,7 @@
 
 
 #include <ngx_config.h>
-#include "query/query_internal.h"
+#include "query/expr.h"
 
 
 /* a level of JSON is at most a list and $and; the query string and the gate
@@ -234,6 +234,10 @@ df_query_tree_compile(df_compile_t *c, const df_predicate_t *p,
 
     if (p->kind == DF_PREDICATE_COMPARE) {
         return p->op->compile(c, p);
+    }
+
+    if (p->kind == DF_PREDICATE_EXPR) {
+        return df_expr_compile(c, p->expr);
     }
 
     if (p->kind != DF_PREDICATE_NOT) {

@@ -40,6 +40,8 @@ struct df_place_s {
     const ngx_str_t   *name;            /* of a member; NULL: an element, */
     ngx_uint_t         index;           /* of this index */
     ngx_str_t          parameter;
+    ngx_uint_t         column;          /* the character of the text that is
+                                           there, from 1; 0: all of it */
 };
 
 /* adds an item to the problem; returns NGX_DECLINED */
@@ -65,6 +67,7 @@ typedef struct {
     ngx_array_t        *joins;          /* df_join_t *; grows */
     const ngx_array_t  *params;         /* df_param_t, or NULL */
     const ngx_array_t  *outputs;        /* df_output_t, or NULL */
+    const ngx_str_t    *timezone;       /* NUL-terminated; NULL: UTC */
     df_request_t       *request;        /* counts what is limited; NULL while
                                            nginx.conf is read */
     df_problem_t       *problem;
@@ -322,13 +325,27 @@ struct df_admitted_s {
  * the number of a list's elements, are never in the text.
  */
 
+/* what was written for a comparison, to be written so again */
+typedef struct df_compile_memo_s  df_compile_memo_t;
+
+struct df_compile_memo_s {
+    const df_predicate_t  *predicate;
+    size_t                 start;
+    size_t                 len;
+    df_compile_memo_t     *next;
+};
+
 struct df_compile_s {
     df_writer_t     sql;
     ngx_pool_t     *pool;
     ngx_array_t     types;          /* Oid */
     ngx_array_t     values;         /* const char *; NULL is SQL's NULL */
     df_problem_t   *problem;
+    const df_value_t     *params;   /* of the request, for expressions */
+    df_compile_memo_t    *memos;
     unsigned        qualified:1;    /* the model is t0, joins are t1, t2 … */
+    unsigned        constant:1;     /* values are literals in the text: of what
+                                       nginx.conf says, and nothing else */
 };
 
 /* appends $n, the next parameter; its number is then types.nelts */
@@ -336,6 +353,9 @@ ngx_int_t df_compile_param(df_compile_t *c, Oid type, const df_value_t *value);
 /* the same; a value that is a parameter already, the very same text, keeps its
    number, so that equal expressions are equal texts to PostgreSQL */
 ngx_int_t df_compile_param_once(df_compile_t *c, Oid type,
+    const df_value_t *value);
+/* the value as a literal, which needs no parameter: compile_constant.c */
+ngx_int_t df_compile_constant(df_compile_t *c, Oid type,
     const df_value_t *value);
 ngx_int_t df_compile_sql(df_compile_t *c, const char *text);
 /* a name alone, as INSERT and SET have it */

@@ -1,0 +1,186 @@
+use strict;
+use warnings;
+
+use Test::More;
+
+use DataflowTest;
+
+# the language of where=: what it finds, and what it says of mistakes
+
+binmode Test::More->builder->$_, ':utf8'
+    for qw(output failure_output todo_output);
+
+my $t = DataflowTest->new(models => <<'CONF')->start;
+        location /api/things {
+            dataflow_model things {
+                field name   text;
+                field code   varchar(20);
+                field price  numeric(12,2);
+                field stock  integer;
+                field big    bigint;
+                field flt    real;
+                field dbl    double;
+                field flag   boolean;
+                field at     timestamptz;
+                field day    date;
+                field span   interval;
+                field uid    uuid;
+                field attrs  json;
+                field tags   text[];
+                field end    text;
+                field secret text hidden;
+                field maker_id bigint;
+                relation maker makers maker_id;
+            }
+        }
+        location /api/makers {
+            dataflow_model makers { field tier text; }
+        }
+CONF
+
+my $dbh = $t->dbh;
+
+$dbh->do(q{INSERT INTO makers (tier) VALUES ('vip'), ('std')});
+$dbh->do(q{INSERT INTO things (name, code, price, stock, big, flt, dbl, flag,
+    at, day, span, attrs, tags, maker_id) VALUES
+    ('Apple', 'a1', 10.50, 3, 5, 0.1, 0.1, true, '2026-01-31T23:30:00Z',
+     '2026-01-31', '1 day', '{"color":"red","size":3}', '{x,y}', 1),
+    ('pear', 'p1', 99.99, 0, NULL, 1.5, 2.5, false, '2026-02-01T10:00:00Z',
+     '2026-02-01', NULL, '{"color":"blue","size":"3"}', '{}', 2),
+    (NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+     NULL, NULL)});
+
+sub escaped {
+    my ($text) = @_;
+
+    utf8::encode($text) if utf8::is_utf8($text);
+    return $text =~ s/([^A-Za-z0-9_.-])/sprintf '%%%02X', ord $1/ger;
+}
+
+sub where { return $t->get('/api/things?where=' . escaped($_[0])) }
+
+sub finds {
+    my ($where, @ids) = @_;
+    my $r = where($where);
+
+    is($r->code == 200 ? join(',', map { $_->{id} } @{ $r->json->{data} })
+                       : $r->json->{detail},
+       join(',', @ids), $where);
+}
+
+sub refused {
+    my ($where, $code, $detail) = @_;
+    my $r = where($where);
+    my $name = length $where > 60 ? substr($where, 0, 60) . '...' : $where;
+
+    is($r->code, 400, "$name: refused");
+    is($r->json->{code}, $code, "$name: as $code");
+    is($r->json->{errors}[0]{parameter}, 'where', "$name: the parameter");
+    like($r->json->{errors}[0]{detail}, $detail, "$name: what is wrong");
+}
+
+
+subtest 'comparisons of fields are filters' => sub {
+    finds('price > 50', 2);
+    finds('price > 50 and stock = 0', 2);
+    finds(q{name icontains 'PP'}, 1);
+    finds(q{name in ('Apple', 'x', null)}, 1, 3);
+    finds(q{name != 'Apple'}, 2, 3);
+    finds(q{name <> 'Apple'}, 2, 3);
+    finds(q{name not in ('Apple')}, 2, 3);
+    finds('stock between 1 and 5', 1);
+    finds('not stock between 1 and 5', 2);
+    finds('stock not between 1 and 5', 2);
+    finds('10 < price and 50 > price', 1);
+    finds('name is null', 3);
+    finds('name is not null', 1, 2);
+    finds('name = null', 3);
+    finds('null != name', 1, 2);
+    finds(q{attrs.color = 'red'}, 1);
+    finds('attrs.size = 3', 1);
+    finds(q{attrs.size = '3'}, 2);
+    finds('attrs.size > 2', 1);
+    finds(q{attrs.color in ('red', 'green')}, 1);
+    finds(q{attrs contains '{"color":"red"}'}, 1);
+    finds(q{tags has 'x'}, 1);
+    finds(q{tags has_any ('q', 'y')}, 1);
+    finds(q{tags has_all ('x', 'y')}, 1);
+    finds(q{tags = '["x","y"]'}, 1);
+    finds(q{maker.tier = 'vip'}, 1);
+    finds(q{maker.tier != 'vip'}, 2, 3);
+    finds('flag', 1);
+    finds('not flag', 2);
+    finds('flag = true', 1);
+    finds('flt = 0.1', 1);
+    finds('price > -5', 1, 2);
+    finds(q{span > '1 hour'}, 1);
+    finds(q{name like 'A%'}, 1);
+    finds(q{name not like 'A%'}, 2);
+    finds(q{name ~* '^APP'}, 1);
+    finds('"end" is null', 1, 2, 3);
+};
+
+
+subtest 'the rest is calculated' => sub {
+    finds('price * stock > 30', 1);
+    finds('stock > 1.5', 1);
+    finds('stock > 10000000000');
+    finds('stock / 2 = 1.5', 1);
+    finds('-stock < 0', 1);
+    finds('5 % 3 = 2', 1, 2, 3);
+    finds(q{lower(name) = 'apple'}, 1);
+    finds(q{lower(name) icontains 'PP'}, 1);
+    finds(q{name || 'x' = 'pearx'}, 2);
+    finds(q{concat(name, stock) = 'Apple3'}, 1);
+    finds('coalesce(stock, 5) = 5', 3);
+    finds(q{case when stock > 1 then 'many' else 'few' end = 'many'}, 1);
+    finds('if(stock > 1, price, 0) > 5', 1);
+    finds('greatest(stock, price) > 5', 1, 2);
+    finds(q{nullif(code, 'a1') is null}, 1, 3);
+    finds('stock + 1 in (1, 2, null)', 2, 3);
+    finds('stock + 1 not in (1, 2)', 1, 3);
+    finds('price in (10.50, stock)', 1);
+    finds('numeric(attrs.size) = 3', 1, 2);
+    finds('cardinality(tags) = 2', 1);
+    finds('round(price, 1) = 10.5', 1);
+};
+
+
+subtest 'dates and times are of UTC' => sub {
+    finds(q{at >= date('2026-02-01')}, 2);
+    finds(q{date_trunc('month', at) = '2026-01-01T00:00:00Z'}, 1);
+    finds(q{date_trunc(month, at) = timestamptz '2026-01-01T00:00:00Z'}, 1);
+    finds('year(at) = 2026 and month(at) = 1', 1);
+    finds('extract(year from at) = 2026', 1, 2);
+    finds(q{extract('epoch', at) > 0}, 1, 2);
+    finds(q{at > now() - '100 years'}, 1, 2);
+    finds(q{at + interval '1 day' > '2026-02-01T12:00:00Z'}, 1, 2);
+    finds(q{day + 1 = '2026-02-01'}, 1);
+    finds(q{to_char(at, 'YYYY-MM') = '2026-01'}, 1);
+};
+
+
+subtest 'mistakes are told with their place and the mend' => sub {
+    refused('prize > 1', 'unknown_field',
+            qr/^at character 1: things has no field "prize"; .* "price"\?$/);
+    refused('summ(price) > 1', 'unknown_operator',
+            qr/^at character 1: .*"summ"; did you mean "sum"\?/);
+    refused('stock > 1 and sum(price) > 1', 'invalid_value',
+            qr/^at character 15: "sum" is an aggregate.*having/);
+    refused('secret is null', 'unknown_field', qr/no field "secret"/);
+    refused('name > 5', 'invalid_value', qr/^at character 8: .*string/);
+    refused('name + 1 > 3', 'invalid_value', qr/^at character 6: "\+"/);
+    refused('price >', 'invalid_value', qr/^at character 8: .*ends/);
+    refused('price > 5 5', 'invalid_value', qr/^at character 11: .*not 5/);
+    refused('(price > 5', 'invalid_value', qr/expected an operator or \)/);
+    refused(q{name = 'abc}, 'invalid_value', qr/^at character 8: .*end/);
+    refused('end is null', 'invalid_value', qr/double quotes/);
+    refused('price', 'invalid_value', qr/expected a condition, not numeric/);
+    refused('name = $x', 'unknown_field', qr/no parameter "\$x"/);
+    refused('price < 1 < 2', 'invalid_value', qr/^at character 11/);
+    refused(q{at > '2026-01-01'}, 'invalid_value', qr/with an offset/);
+    refused(q{date_trunc('dya', at) = now()}, 'invalid_value', qr/'day'\?/);
+};
+
+
+$t->done;
