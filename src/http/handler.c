@@ -239,7 +239,15 @@ df_http_handler_run(df_http_ctx_t *ctx)
 
     run = &ctx->run;
 
-    rc = df_http_handler_admit(ctx, &ctx->query, &ctx->rules, &admitted);
+    if (ctx->parts.nelts) {
+        return df_http_aggregate_run(ctx);
+    }
+
+    rc = df_query_parse_end(&ctx->query, &run->problem);
+
+    if (rc == NGX_OK) {
+        rc = df_http_handler_admit(ctx, &ctx->query, &ctx->rules, &admitted);
+    }
 
     if (rc != NGX_OK) {
         return rc;
@@ -312,6 +320,12 @@ df_http_handler_streams(df_http_ctx_t *ctx)
     df_request_t  *query;
 
     query = &ctx->query;
+
+    if (query->op == DF_AGGREGATE) {
+        limit = query->has_limit ? query->limit : ctx->rules.max_limit;
+
+        return query->limit_all || limit > DF_HTTP_BUFFERED_ROWS;
+    }
 
     if (query->op != DF_LIST) {
         return 0;

@@ -51,6 +51,8 @@ struct df_http_ctx_s {
     ngx_str_t                 body;
     df_writer_t               body_writer;
     df_request_t              query;
+    ngx_array_t               parts;        /* df_named_request_t, of several
+                                               aggregates; else empty */
     df_run_t                  run;
 
     unsigned                  minimal:1;    /* Prefer: return=minimal */
@@ -67,6 +69,10 @@ ngx_int_t df_http_conf_handle(ngx_conf_t *cf, ngx_http_core_loc_conf_t *clcf,
 /* handler: bodies of JSON, as ctx->method->parse has them */
 ngx_int_t df_http_handler_query(df_http_ctx_t *ctx, const cJSON *body);
 ngx_int_t df_http_handler_values(df_http_ctx_t *ctx, const cJSON *body);
+
+/* aggregate: the body of one or several, and the run of several */
+ngx_int_t df_http_aggregate_parse(df_http_ctx_t *ctx, const cJSON *body);
+ngx_int_t df_http_aggregate_run(df_http_ctx_t *ctx);
 
 /*
  * handler: what the content handlers of all locations have in common.  A ctx

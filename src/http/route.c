@@ -26,7 +26,8 @@ typedef struct {
 } df_http_resource_t;
 
 static const df_http_resource_t  df_http_resources[] = {
-    { ngx_string("query"), DF_HTTP_QUERY }
+    { ngx_string("query"), DF_HTTP_QUERY },
+    { ngx_string("aggregate"), DF_HTTP_AGGREGATE }
 };
 
 #define DF_HTTP_RESOURCES                                                     \
@@ -41,6 +42,15 @@ static const df_http_method_t  df_http_methods[] = {
 
     { NGX_HTTP_POST, DF_HTTP_COLLECTION,
       DF_CREATE, 1u << DF_CREATE, 1, df_http_handler_values,
+      ngx_string("POST") },
+
+    { NGX_HTTP_GET|NGX_HTTP_HEAD, DF_HTTP_AGGREGATE,
+      DF_AGGREGATE, 1u << DF_AGGREGATE, DF_HTTP_ALL_FORMATS, NULL,
+      ngx_string("GET, HEAD") },
+
+    { NGX_HTTP_POST, DF_HTTP_AGGREGATE,
+      DF_AGGREGATE, 1u << DF_AGGREGATE, DF_HTTP_ALL_FORMATS,
+      df_http_aggregate_parse,
       ngx_string("POST") },
 
     { NGX_HTTP_GET|NGX_HTTP_HEAD, DF_HTTP_ITEM,
@@ -238,16 +248,19 @@ df_http_route_allow(df_http_ctx_t *ctx, ngx_uint_t resource)
 {
     u_char                  *p;
     ngx_str_t                allow;
-    ngx_uint_t               i;
+    ngx_uint_t               i, known;
     const df_http_method_t  *m;
     u_char                   buf[128];
 
     p = buf;
+    known = 0;
 
     for (i = 0; i < DF_HTTP_METHODS; i++) {
         m = &df_http_methods[i];
 
-        if (df_http_route_offers(ctx, m, resource)) {
+        if (df_http_route_offers(ctx, m, resource) && !(known & m->method)) {
+            known |= m->method;
+
             p = ngx_cpymem(p, m->allow.data, m->allow.len);
             *p++ = ',';
             *p++ = ' ';

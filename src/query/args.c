@@ -27,17 +27,19 @@ static ngx_int_t df_query_dry_run_set(df_request_t *r, const ngx_str_t *value,
     const df_place_t *place, df_problem_t *problem);
 
 
-#define DF_ON_LIST    (1u << DF_LIST)
-#define DF_ON_WRITES  ((1u << DF_CREATE) | (1u << DF_UPDATE)                 \
-                       | (1u << DF_REPLACE))
-#define DF_ON_ROWS    (DF_ON_LIST | (1u << DF_GET) | DF_ON_WRITES)
+#define DF_ON_LIST       (1u << DF_LIST)
+#define DF_ON_AGGREGATE  (1u << DF_AGGREGATE)
+#define DF_ON_FILTERED   (DF_ON_LIST | DF_ON_AGGREGATE)
+#define DF_ON_WRITES     ((1u << DF_CREATE) | (1u << DF_UPDATE)              \
+                          | (1u << DF_REPLACE))
+#define DF_ON_ROWS       (DF_ON_LIST | (1u << DF_GET) | DF_ON_WRITES)
 
 #define DF_AS_STRING  (1u << DF_JSON_STRING)
 #define DF_AS_NUMBER  (1u << DF_JSON_NUMBER)
 
 static const df_parameter_t  df_query_parameters[] = {
 
-    { ngx_string("filter"), DF_ON_LIST, 1u << DF_JSON_OBJECT, 0,
+    { ngx_string("filter"), DF_ON_FILTERED, 1u << DF_JSON_OBJECT, 0,
       df_query_filter_set, df_query_filter_apply },
 
     { ngx_string("where"), DF_ON_LIST, DF_AS_STRING, 0, df_query_where_set,
@@ -49,7 +51,7 @@ static const df_parameter_t  df_query_parameters[] = {
     { ngx_string("fields"), DF_ON_ROWS, DF_AS_STRING, 1,
       df_query_fields_add, NULL },
 
-    { ngx_string("limit"), DF_ON_LIST, DF_AS_NUMBER | DF_AS_STRING, 0,
+    { ngx_string("limit"), DF_ON_FILTERED, DF_AS_NUMBER | DF_AS_STRING, 0,
       df_query_limit_set, NULL },
 
     { ngx_string("offset"), DF_ON_LIST, DF_AS_NUMBER | DF_AS_STRING, 0,
@@ -63,7 +65,45 @@ static const df_parameter_t  df_query_parameters[] = {
 
     { ngx_string("dry_run"), DF_ON_WRITES | (1u << DF_DELETE),
       (1u << DF_JSON_TRUE) | (1u << DF_JSON_FALSE), 0,
-      df_query_dry_run_set, NULL }
+      df_query_dry_run_set, NULL },
+
+    /* of an aggregate; of fields or of expressions */
+
+    { ngx_string("group_by"), DF_ON_AGGREGATE, 0, 0,
+      df_query_group_by_set, df_query_group_by_read },
+
+    { ngx_string("sum"), DF_ON_AGGREGATE, DF_AS_STRING, 1,
+      df_query_sum_add, NULL },
+
+    { ngx_string("avg"), DF_ON_AGGREGATE, DF_AS_STRING, 1,
+      df_query_avg_add, NULL },
+
+    { ngx_string("min"), DF_ON_AGGREGATE, DF_AS_STRING, 1,
+      df_query_min_add, NULL },
+
+    { ngx_string("max"), DF_ON_AGGREGATE, DF_AS_STRING, 1,
+      df_query_max_add, NULL },
+
+    { ngx_string("count"), DF_ON_AGGREGATE, DF_AS_STRING, 1,
+      df_query_count_add, NULL },
+
+    { ngx_string("count_distinct"), DF_ON_AGGREGATE, DF_AS_STRING, 1,
+      df_query_count_distinct_add, NULL },
+
+    { ngx_string("aggregate"), DF_ON_AGGREGATE, 0, 0,
+      df_query_aggregate_set, df_query_aggregate_read },
+
+    { ngx_string("where"), DF_ON_AGGREGATE, DF_AS_STRING, 0,
+      df_query_aggregate_where_set, NULL },
+
+    { ngx_string("having"), DF_ON_AGGREGATE, 0, 0,
+      df_query_having_set, df_query_having_read },
+
+    { ngx_string("sort"), DF_ON_AGGREGATE, DF_AS_STRING, 1,
+      df_query_output_sort_add, NULL },
+
+    { ngx_string("timezone"), DF_ON_AGGREGATE, DF_AS_STRING, 0,
+      df_query_timezone_set, NULL }
 };
 
 #define DF_QUERY_PARAMETERS                                                  \
@@ -496,7 +536,7 @@ df_query_arg_apply(df_request_t *r, const ngx_str_t *name,
         return df_query_parameter_set(r, parameter, value, place, problem);
     }
 
-    if (r->op != DF_LIST) {
+    if (!df_query_is(r, DF_ON_FILTERED)) {
         return df_query_parameter_refuse(r, name, 0, place, problem);
     }
 

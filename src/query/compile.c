@@ -29,8 +29,6 @@ static ngx_int_t df_query_compile_list(const df_admitted_t *admitted,
     df_compile_t *c, df_compiled_t *compiled);
 static ngx_int_t df_query_compile_count(const df_admitted_t *admitted,
     df_compile_t *c, df_compiled_t *compiled);
-static ngx_int_t df_query_compile_from(df_compile_t *c,
-    const df_admitted_t *admitted);
 
 
 typedef ngx_int_t (*df_query_compile_pt)(const df_admitted_t *admitted,
@@ -43,7 +41,8 @@ static const df_query_compile_pt  df_query_compilers[DF_OPERATIONS] = {
     [DF_CREATE] = df_compile_write,
     [DF_UPDATE] = df_compile_write,
     [DF_REPLACE] = df_compile_write,
-    [DF_DELETE] = df_compile_write
+    [DF_DELETE] = df_compile_write,
+    [DF_AGGREGATE] = df_compile_aggregate
 };
 
 
@@ -255,7 +254,7 @@ df_query_compile_list(const df_admitted_t *admitted, df_compile_t *c,
         return NGX_ERROR;
     }
 
-    rc = df_query_compile_from(c, admitted);
+    rc = df_compile_from(c, admitted);
     if (rc != NGX_OK) {
         return rc;
     }
@@ -328,7 +327,7 @@ df_query_compile_count(const df_admitted_t *admitted, df_compile_t *c,
         return NGX_ERROR;
     }
 
-    rc = df_query_compile_from(c, admitted);
+    rc = df_compile_from(c, admitted);
     if (rc != NGX_OK) {
         return rc;
     }
@@ -353,7 +352,7 @@ df_query_compile_count(const df_admitted_t *admitted, df_compile_t *c,
         return NGX_ERROR;
     }
 
-    rc = df_query_compile_from(c, admitted);
+    rc = df_compile_from(c, admitted);
     if (rc != NGX_OK) {
         return rc;
     }
@@ -364,8 +363,8 @@ df_query_compile_count(const df_admitted_t *admitted, df_compile_t *c,
 }
 
 
-static ngx_int_t
-df_query_compile_from(df_compile_t *c, const df_admitted_t *admitted)
+ngx_int_t
+df_compile_from(df_compile_t *c, const df_admitted_t *admitted)
 {
     ngx_int_t  rc;
 

@@ -11,6 +11,10 @@
 #include "query/query_internal.h"
 
 
+static ngx_int_t df_query_gate_limit(df_admitted_t *a, ngx_uint_t limit,
+    ngx_uint_t streamed, df_problem_t *problem);
+
+
 static ngx_str_t  df_query_limit = ngx_string("limit");
 static ngx_str_t  df_query_offset = ngx_string("offset");
 static ngx_str_t  df_query_count = ngx_string("count");
@@ -47,6 +51,39 @@ df_query_gate_rows(df_admitted_t *a)
 }
 
 
+/* an aggregate's columns: they are made of fields that were looked up, none of
+   which is hidden */
+
+static ngx_int_t
+df_query_gate_outputs(df_admitted_t *a)
+{
+    ngx_uint_t           i;
+    df_output_t         *output;
+    const df_field_t   **slot;
+    const df_request_t  *r;
+
+    r = a->request;
+
+    if (ngx_array_init(&a->fields, r->pool, r->outputs.nelts + 1,
+                       sizeof(df_field_t *))
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    output = r->outputs.elts;
+    slot = a->fields.elts;
+
+    for (i = 0; i < r->outputs.nelts; i++) {
+        slot[i] = &output[i].column;
+    }
+
+    a->fields.nelts = i;
+
+    return NGX_OK;
+}
+
+
 /* the fields: those asked for, which are none of the hidden, or all others */
 
 static ngx_int_t
@@ -57,6 +94,10 @@ df_query_gate_fields(df_admitted_t *a)
     const df_request_t  *r;
 
     r = a->request;
+
+    if (r->op == DF_AGGREGATE) {
+        return df_query_gate_outputs(a);
+    }
 
     if (r->fields.nelts) {
         a->fields = r->fields;
@@ -155,11 +196,25 @@ df_query_gate_page(df_admitted_t *a, ngx_uint_t streamed,
 
     a->offset = r->offset;
 
+    return df_query_gate_limit(a, a->rules->default_limit, streamed, problem);
+}
+
+
+static ngx_int_t
+df_query_gate_limit(df_admitted_t *a, ngx_uint_t limit, ngx_uint_t streamed,
+    df_problem_t *problem)
+{
+    df_place_t           room;
+    const df_place_t    *place;
+    const df_request_t  *r;
+
+    r = a->request;
+
     if (r->limit_all) {
         return df_query_gate_unlimited(a, streamed, problem);
     }
 
-    a->limit = r->has_limit ? r->limit : a->rules->default_limit;
+    a->limit = r->has_limit ? r->limit : limit;
 
     if (a->limit > a->rules->max_limit) {
         place = df_query_parameter_place(r, &df_query_limit, &room);
@@ -231,6 +286,70 @@ df_query_gate_list(df_admitted_t *a, ngx_uint_t streamed,
 }
 
 
+/* groups are in order where the client leaves it open; there is one row when
+   there are none */
+
+static ngx_int_t
+df_query_gate_groups(df_admitted_t *a)
+{
+    ngx_uint_t           i, k, n;
+    df_sort_t           *sort;
+    df_output_t         *output;
+    const df_request_t  *r;
+
+    r = a->request;
+    output = r->outputs.elts;
+    n = r->sort.nelts;
+
+    if (ngx_array_init(&a->sort, r->pool, n + r->outputs.nelts + 1,
+                       sizeof(df_sort_t))
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    if (r->outputs.nelts == 0 || !output[0].group) {
+        return NGX_OK;
+    }
+
+    sort = a->sort.elts;
+    ngx_memcpy(sort, r->sort.elts, n * sizeof(df_sort_t));
+
+    for (i = 0; i < r->outputs.nelts && output[i].group; i++) {
+
+        for (k = 0; k < r->sort.nelts; k++) {
+            if (sort[k].field == &output[i].column) {
+                break;
+            }
+        }
+
+        if (k == r->sort.nelts) {
+            ngx_memzero(&sort[n], sizeof(df_sort_t));
+            sort[n++].field = &output[i].column;
+        }
+    }
+
+    a->sort.nelts = n;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+df_query_gate_aggregate(df_admitted_t *a, ngx_uint_t streamed,
+    df_problem_t *problem)
+{
+    ngx_int_t  rc;
+
+    rc = df_query_gate_limit(a, a->rules->max_limit, streamed, problem);
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    return df_query_gate_groups(a);
+}
+
+
 ngx_int_t
 df_query_admit(df_request_t *r, const df_principal_t *principal,
     const df_rules_t *rules, ngx_uint_t streamed, df_admitted_t **admitted,
@@ -259,9 +378,13 @@ df_query_admit(df_request_t *r, const df_principal_t *principal,
 
     if (r->op == DF_LIST) {
         rc = df_query_gate_list(a, streamed, problem);
-        if (rc != NGX_OK) {
-            return rc;
-        }
+
+    } else if (r->op == DF_AGGREGATE) {
+        rc = df_query_gate_aggregate(a, streamed, problem);
+    }
+
+    if (rc != NGX_OK) {
+        return rc;
     }
 
     *admitted = a;

@@ -226,6 +226,22 @@ ngx_int_t df_query_parse_args(df_request_t *r, const ngx_str_t *args,
 ngx_int_t df_query_parse_query(df_request_t *r, const cJSON *body,
     df_problem_t *problem);
 
+/* the body of POST …/aggregate: of r itself, or {"aggregates": {name: {…}}}:
+   each in "parts", df_named_request_t, which then is not empty */
+
+typedef struct {
+    ngx_str_t              name;
+    df_request_t           request;
+} df_named_request_t;
+
+#define DF_AGGREGATES_MAX  20
+
+ngx_int_t df_query_parse_aggregates(df_request_t *r, const cJSON *body,
+    ngx_array_t *parts, df_problem_t *problem);
+
+/* after all that the request has, what can only be looked up together */
+ngx_int_t df_query_parse_end(df_request_t *r, df_problem_t *problem);
+
 /* the key in a path, percent-decoded; a key that no row can have, or that is
    not written as it is answered, is DF_PROBLEM_NOT_FOUND */
 ngx_int_t df_query_parse_key(df_request_t *r, const ngx_str_t *text,

@@ -161,6 +161,8 @@ ngx_int_t df_query_field_refuse(const df_model_t *model,
 
 ngx_int_t df_query_sort_add(df_request_t *r, const ngx_str_t *item,
     const df_place_t *place, df_problem_t *problem);
+/* cuts what is not the name off "-price:nullsfirst" */
+void df_query_sort_split(ngx_str_t *name, df_sort_t *sort);
 ngx_int_t df_query_fields_add(df_request_t *r, const ngx_str_t *item,
     const df_place_t *place, df_problem_t *problem);
 
@@ -255,6 +257,70 @@ typedef struct {
 /* appends to request->values; the structure is good for many objects, and
    NGX_DECLINED comes when the problem was filled, whatever for */
 ngx_int_t df_query_values_read(df_query_values_t *v, const cJSON *body);
+
+
+/* aggregates: aggregate.c, aggregate_json.c, output.c */
+
+typedef struct {
+    ngx_str_t           text;           /* "-revenue:nullsfirst" */
+    const df_place_t   *place;
+} df_aggregate_sort_t;
+
+/* as it is read, in any order: only together it can be looked up */
+
+struct df_aggregate_s {
+    ngx_array_t         groups;         /* df_expr_named_t */
+    ngx_array_t         values;         /* df_expr_named_t */
+    df_expr_t          *where;          /* of rows; or NULL */
+    df_expr_t          *having;         /* of groups; or NULL */
+    ngx_array_t         sort;           /* df_aggregate_sort_t */
+};
+
+/* an empty one */
+df_aggregate_t *df_query_aggregate_create(ngx_pool_t *pool);
+/* the request's, made when it is first asked for */
+df_aggregate_t *df_query_aggregate(df_request_t *r);
+
+/*
+ * Looks up and checks: to df_output_t, and df_sort_t of their columns, which
+ * must not be moved.  place is what is refused when there is nothing in it.
+ */
+ngx_int_t df_query_aggregate_check(df_scope_t *scope, const df_aggregate_t *a,
+    const df_place_t *place, ngx_array_t *outputs, const df_expr_t **having,
+    ngx_array_t *sort);
+
+/* setters of parameters, of a query string and of a body */
+ngx_int_t df_query_group_by_set(df_request_t *r, const ngx_str_t *value,
+    const df_place_t *place, df_problem_t *problem);
+ngx_int_t df_query_aggregate_set(df_request_t *r, const ngx_str_t *value,
+    const df_place_t *place, df_problem_t *problem);
+ngx_int_t df_query_aggregate_where_set(df_request_t *r,
+    const ngx_str_t *value, const df_place_t *place, df_problem_t *problem);
+ngx_int_t df_query_having_set(df_request_t *r, const ngx_str_t *value,
+    const df_place_t *place, df_problem_t *problem);
+ngx_int_t df_query_timezone_set(df_request_t *r, const ngx_str_t *value,
+    const df_place_t *place, df_problem_t *problem);
+ngx_int_t df_query_output_sort_add(df_request_t *r, const ngx_str_t *value,
+    const df_place_t *place, df_problem_t *problem);
+ngx_int_t df_query_sum_add(df_request_t *r, const ngx_str_t *value,
+    const df_place_t *place, df_problem_t *problem);
+ngx_int_t df_query_avg_add(df_request_t *r, const ngx_str_t *value,
+    const df_place_t *place, df_problem_t *problem);
+ngx_int_t df_query_min_add(df_request_t *r, const ngx_str_t *value,
+    const df_place_t *place, df_problem_t *problem);
+ngx_int_t df_query_max_add(df_request_t *r, const ngx_str_t *value,
+    const df_place_t *place, df_problem_t *problem);
+ngx_int_t df_query_count_add(df_request_t *r, const ngx_str_t *value,
+    const df_place_t *place, df_problem_t *problem);
+ngx_int_t df_query_count_distinct_add(df_request_t *r,
+    const ngx_str_t *value, const df_place_t *place, df_problem_t *problem);
+
+ngx_int_t df_query_group_by_read(df_request_t *r, const cJSON *node,
+    const df_place_t *place, df_problem_t *problem);
+ngx_int_t df_query_aggregate_read(df_request_t *r, const cJSON *node,
+    const df_place_t *place, df_problem_t *problem);
+ngx_int_t df_query_having_read(df_request_t *r, const cJSON *node,
+    const df_place_t *place, df_problem_t *problem);
 
 
 /* update operators: one table, update.c */
@@ -443,6 +509,10 @@ ngx_int_t df_compile_touch(df_compile_t *c, const df_model_t *model);
 /* who asks, as the value of a field that says who made a record */
 ngx_int_t df_compile_identity(df_compile_t *c, const df_admitted_t *admitted,
     const df_field_t *field);
+ngx_int_t df_compile_aggregate(const df_admitted_t *admitted, df_compile_t *c,
+    df_compiled_t *compiled);
+/* " FROM …", with the conditions of the filter */
+ngx_int_t df_compile_from(df_compile_t *c, const df_admitted_t *admitted);
 /* the rows behind the cursor's, as conditions joined by AND */
 ngx_int_t df_compile_after(df_compile_t *c, const df_admitted_t *admitted);
 /* " ORDER BY …" */

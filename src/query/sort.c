@@ -202,31 +202,39 @@ df_query_sort_field(df_request_t *r, const ngx_str_t *name,
 }
 
 
+void
+df_query_sort_split(ngx_str_t *name, df_sort_t *sort)
+{
+    ngx_memzero(sort, sizeof(df_sort_t));
+
+    sort->descending = (name->len && name->data[0] == '-');
+
+    if (sort->descending) {
+        name->data++;
+        name->len--;
+    }
+
+    sort->nulls_first = df_query_suffix_cut(name, &df_query_nulls_first);
+
+    if (!sort->nulls_first) {
+        (void) df_query_suffix_cut(name, &df_query_nulls_last);
+    }
+}
+
+
 /* "-price:nullsfirst" */
 
 ngx_int_t
 df_query_sort_add(df_request_t *r, const ngx_str_t *item,
     const df_place_t *place, df_problem_t *problem)
 {
-    ngx_int_t          rc;
-    ngx_str_t          name;
-    ngx_uint_t         descending, first;
-    df_sort_t         *sort;
-    df_reference_t     ref;
+    ngx_int_t        rc;
+    ngx_str_t        name;
+    df_sort_t        asked, *sort;
+    df_reference_t   ref;
 
     name = *item;
-    descending = (name.len && name.data[0] == '-');
-
-    if (descending) {
-        name.data++;
-        name.len--;
-    }
-
-    first = df_query_suffix_cut(&name, &df_query_nulls_first);
-
-    if (!first) {
-        (void) df_query_suffix_cut(&name, &df_query_nulls_last);
-    }
+    df_query_sort_split(&name, &asked);
 
     rc = df_query_sort_field(r, &name, place, problem, &ref);
     if (rc != NGX_OK) {
@@ -245,10 +253,9 @@ df_query_sort_add(df_request_t *r, const ngx_str_t *item,
         return NGX_ERROR;
     }
 
+    *sort = asked;
     sort->join = ref.join;
     sort->field = ref.field;
-    sort->descending = descending;
-    sort->nulls_first = first;
 
     return NGX_OK;
 }

@@ -30,6 +30,8 @@ typedef struct {
 
 
 static const df_query_sqlstate_t *df_query_sqlstate_find(const char *state);
+static void df_query_sqlstate_timezone(const df_request_t *r,
+    df_problem_t *problem);
 static ngx_uint_t df_query_sqlstate_raised(const df_pg_error_t *error,
     df_problem_t *problem);
 static void df_query_sqlstate_item(const df_request_t *r,
@@ -69,7 +71,7 @@ static const df_query_sqlstate_t  df_query_sqlstates[] = {
       "the record would not be among those that can be seen", 0, 0 },
     { "22001", DF_PROBLEM_INVALID_VALUE, DF_PROBLEM_VALIDATION_FAILED, NULL,
       "a text is too long", 0, 0 },
-    { "22003", DF_PROBLEM_INVALID_VALUE, DF_PROBLEM_VALIDATION_FAILED, "range",
+    { "22003", DF_BOTH(VALIDATION_FAILED), "range",
       "a number is out of range", 0, 0 },
     { "22008", DF_PROBLEM_INVALID_VALUE, DF_PROBLEM_VALIDATION_FAILED, NULL,
       "a date or time is out of range", 0, 0 },
@@ -79,8 +81,13 @@ static const df_query_sqlstate_t  df_query_sqlstates[] = {
     { "22025", DF_PROBLEM_INVALID_VALUE, DF_PROBLEM_VALIDATION_FAILED,
       "pattern",
       "the pattern ends with its escape character", 0, 0 },
-    { "22012", DF_PROBLEM_INVALID_VALUE, DF_PROBLEM_VALIDATION_FAILED, NULL,
+    { "22012", DF_BOTH(VALIDATION_FAILED), NULL,
       "division by zero", 0, 0 },
+    { "2201", DF_BOTH(VALIDATION_FAILED), NULL,
+      "a function has no result for a value", 0, 0 },
+    { "22023", DF_PROBLEM_INVALID_VALUE, DF_PROBLEM_VALIDATION_FAILED,
+      "timezone",
+      "a value does not suit the database", 0, 0 },
     { "22", DF_PROBLEM_INVALID_VALUE, DF_PROBLEM_VALIDATION_FAILED, NULL,
       "a value does not suit the database", 0, 0 },
     { "54", DF_BOTH(TOO_COMPLEX), NULL,
@@ -172,7 +179,7 @@ void
 df_query_problem(const df_request_t *r, const df_pg_error_t *error,
     df_problem_t *problem)
 {
-    ngx_uint_t                  reads;
+    ngx_uint_t                  reads, code;
     const char                 *detail;
     const df_query_failure_t   *f;
     const df_query_sqlstate_t  *s;
@@ -206,7 +213,11 @@ df_query_problem(const df_request_t *r, const df_pg_error_t *error,
         detail = "other records refer to this one";
     }
 
-    (void) df_problem_set(problem, reads ? s->read : s->write, "%s", detail);
+    /* what a calculation stumbles over is stored, not asked for */
+
+    code = (reads && (r->op != DF_AGGREGATE || s->item)) ? s->read : s->write;
+
+    (void) df_problem_set(problem, code, "%s", detail);
     problem->retry_after = s->retry_after;
 
     if (s->log) {
@@ -225,7 +236,26 @@ df_query_problem(const df_request_t *r, const df_pg_error_t *error,
     } else if (r->npatterns == 1 && ngx_strcmp(s->item, "pattern") == 0) {
         (void) df_problem_add(problem, problem->code, r->pattern_at,
                               &r->pattern_name, s->item, "%s", s->detail);
+
+    } else if (r->timezone.len && ngx_strcmp(s->item, "timezone") == 0) {
+        df_query_sqlstate_timezone(r, problem);
     }
+}
+
+
+static void
+df_query_sqlstate_timezone(const df_request_t *r, df_problem_t *problem)
+{
+    df_place_t         room;
+    const df_place_t  *place;
+
+    static ngx_str_t  name = ngx_string("timezone");
+
+    place = df_query_parameter_place(r, &name, &room);
+
+    (void) df_query_refuse(problem, DF_PROBLEM_INVALID_VALUE, place, "type",
+                           "the database knows no time zone \"%V\"",
+                           &r->timezone);
 }
 
 

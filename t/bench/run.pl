@@ -5,7 +5,7 @@
 # one run; figures are medians of the rounds.
 #
 # Environment: ROUNDS=5, SECONDS=5 for one turn, CONCURRENCY=32,
-# CASES="get list create lock stream idle config".
+# CASES="get list aggregate create lock stream idle config".
 
 use strict;
 use warnings;
@@ -26,7 +26,8 @@ my $rounds = $ENV{ROUNDS} || 5;
 my $seconds = $ENV{SECONDS} || 5;
 my $clients = $ENV{CONCURRENCY} || 32;
 my %want = map { $_ => 1 }
-           split ' ', $ENV{CASES} || 'get list create lock stream idle config';
+           split ' ', $ENV{CASES}
+                      || 'get list aggregate create lock stream idle config';
 
 my @report;
 
@@ -45,6 +46,12 @@ my %case = (
         title => 'list of 20, filtered and sorted',
         request => [ 'GET',
                      '/items?category=17&active=true&sort=price&limit=20' ],
+        random => { 17 => 'random(0, 99)' },
+    },
+    aggregate => {
+        title => 'groups, sum, avg and count of 1000',
+        request => [ 'GET', '/items/aggregate?category=17&group_by=active'
+                            . '&sum=price&avg=stock&count=*' ],
         random => { 17 => 'random(0, 99)' },
     },
     create => {
@@ -296,7 +303,7 @@ sub compare {
 sub compare_all {
     my @cases;
 
-    for my $name (grep { $want{$_} } qw(get list create)) {
+    for my $name (grep { $want{$_} } qw(get list aggregate create)) {
         $case{$name}{name} = $name;
         script($case{$name});
         push @cases, $case{$name};

@@ -1,4 +1,4 @@
--- usage: wrk … -s wrk.lua URL -- get|list|create|static [PATH]
+-- usage: wrk … -s wrk.lua URL -- get|list|aggregate|create|static [PATH]
 --
 -- The requests are made beforehand, so that wrk takes as little of the
 -- machine as pgbench does.  The result is one line: name=value pairs.
@@ -18,6 +18,13 @@ local function list()
 end
 
 
+local function aggregate()
+    return wrk.format('GET', '/items/aggregate?category='
+                             .. math.random(0, 99) .. '&group_by=active'
+                             .. '&sum=price&avg=stock&count=*')
+end
+
+
 local function create()
     return wrk.format('POST', '/created', { ['Content-Type'] =
                       'application/json' }, '{"name":"item '
@@ -29,7 +36,8 @@ end
 
 
 function init(args)
-    local make = { get = get, list = list, create = create }
+    local make = { get = get, list = list, aggregate = aggregate,
+                   create = create }
 
     math.randomseed(os.time())
 

@@ -2,10 +2,10 @@
 /*
  * Copyright (C) the ngx_dataflow authors
  *
- * Fuzz target: the query string, from its bytes to statements, and the body of
- * POST …/query.  The first byte chooses the operation.  What is refused is
- * refused with a problem, what is accepted gives the same statement each time
- * and has left none of its bytes in it.
+ * Fuzz target: the query string, from its bytes to statements, and the bodies
+ * of POST …/query and POST …/aggregate.  The first byte chooses the operation.
+ * What is refused is refused with a problem, what is accepted gives the same
+ * statement each time and has left none of its bytes in it.
  */
 
 
@@ -34,10 +34,11 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     pool = ngx_shim_pool();
     model = fuzz_model_create(pool);
 
-    /* most of what there is to read is a list's */
+    /* most of what there is to read is a list's, then an aggregate's */
 
-    body = (data[0] == 0xff);
-    op = (data[0] < DF_OPERATIONS) ? data[0] : DF_LIST;
+    body = (data[0] >= 0xfe);
+    op = (data[0] < DF_OPERATIONS) ? data[0]
+         : (data[0] % 4 == 2) ? DF_AGGREGATE : DF_LIST;
 
     text.data = (u_char *) data + 1;
     text.len = size - 1;
@@ -65,6 +66,7 @@ fuzz_args_compile(ngx_pool_t *pool, const df_model_t *model,
     cJSON             *node;
     ngx_int_t          rc;
     ngx_uint_t         i;
+    ngx_array_t        parts;
     df_problem_t       problem;
     df_request_t       r;
     df_admitted_t     *admitted;
@@ -83,10 +85,25 @@ fuzz_args_compile(ngx_pool_t *pool, const df_model_t *model,
             return NGX_DECLINED;
         }
 
-        rc = df_query_parse_query(&r, node, &problem);
+        ngx_memzero(&parts, sizeof(ngx_array_t));
+
+        rc = (op == DF_AGGREGATE)
+             ? df_query_parse_aggregates(&r, node, &parts, &problem)
+             : df_query_parse_query(&r, node, &problem);
+
+        if (rc == NGX_OK && parts.nelts) {
+            r = ((df_named_request_t *) parts.elts)[parts.nelts - 1].request;
+
+        } else if (rc == NGX_OK) {
+            rc = df_query_parse_end(&r, &problem);
+        }
 
     } else {
         rc = df_query_parse_args(&r, text, &problem);
+
+        if (rc == NGX_OK) {
+            rc = df_query_parse_end(&r, &problem);
+        }
     }
 
     if (rc == NGX_OK) {
@@ -94,7 +111,7 @@ fuzz_args_compile(ngx_pool_t *pool, const df_model_t *model,
                             &admitted, &problem);
     }
 
-    if (rc == NGX_OK && op <= DF_GET) {
+    if (rc == NGX_OK && df_query_is(&r, DF_READS)) {
         rc = df_query_compile(admitted, pool, 1, &compiled, &problem);
     }
 
