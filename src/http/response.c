@@ -118,7 +118,11 @@ df_http_response_headers(df_http_ctx_t *ctx)
                ? NGX_OK : NGX_ERROR;
     }
 
-    if (run->version.len && df_http_etag_add(ctx) != NGX_OK) {
+    /* the version is the record's, not that of records within it */
+
+    if (run->version.len && ctx->query.nincludes == 0
+        && df_http_etag_add(ctx) != NGX_OK)
+    {
         return NGX_ERROR;
     }
 

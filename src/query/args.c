@@ -51,6 +51,9 @@ static const df_parameter_t  df_query_parameters[] = {
     { ngx_string("fields"), DF_ON_ROWS, DF_AS_STRING, 1,
       df_query_fields_add, NULL },
 
+    { ngx_string("include"), DF_INCLUDES, DF_AS_STRING, 1,
+      df_query_include_add, NULL },
+
     { ngx_string("limit"), DF_ON_FILTERED, DF_AS_NUMBER | DF_AS_STRING, 0,
       df_query_limit_set, NULL },
 

@@ -10,15 +10,11 @@
 
 
 #include <ngx_config.h>
-#include "query/query_internal.h"
-
-
-/* of pg_type.dat */
-#define DF_QUERY_INT8OID  20
+#include "query/include.h"
 
 
 static ngx_int_t df_query_compile_answer(const df_admitted_t *admitted,
-    ngx_pool_t *pool, df_compiled_t *compiled);
+    ngx_pool_t *pool, df_compiled_t *compiled, df_problem_t *problem);
 static ngx_int_t df_query_compile_answer_sort(const df_admitted_t *admitted,
     ngx_pool_t *pool, df_compiled_t *compiled);
 static ngx_uint_t df_query_compile_column(df_compiled_t *compiled,
@@ -50,6 +46,7 @@ ngx_int_t
 df_query_compile(const df_admitted_t *admitted, ngx_pool_t *pool,
     ngx_uint_t streamed, df_compiled_t *compiled, df_problem_t *problem)
 {
+    ngx_int_t     rc;
     df_compile_t  c;
 
     ngx_memzero(compiled, sizeof(df_compiled_t));
@@ -65,9 +62,14 @@ df_query_compile(const df_admitted_t *admitted, ngx_pool_t *pool,
     c.qualified = (admitted->request->joins.nelts != 0);
     c.params = admitted->request->params;
 
-    if (df_query_compile_answer(admitted, pool, compiled) != NGX_OK
-        || df_compile_init(&c, pool, problem) != NGX_OK)
-    {
+    rc = df_query_compile_answer(admitted, pool, compiled, problem);
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    compiled->rows = compiled->nstatements;
+
+    if (df_compile_init(&c, pool, problem) != NGX_OK) {
         return NGX_ERROR;
     }
 
@@ -79,9 +81,11 @@ df_query_compile(const df_admitted_t *admitted, ngx_pool_t *pool,
 
 static ngx_int_t
 df_query_compile_answer(const df_admitted_t *admitted, ngx_pool_t *pool,
-    df_compiled_t *compiled)
+    df_compiled_t *compiled, df_problem_t *problem)
 {
+    ngx_int_t            rc;
     ngx_uint_t           n;
+    df_columns_t         columns;
     const df_request_t  *r;
 
     r = admitted->request;
@@ -93,7 +97,8 @@ df_query_compile_answer(const df_admitted_t *admitted, ngx_pool_t *pool,
         compiled->nfields = admitted->fields.nelts;
     }
 
-    n = compiled->nfields + admitted->sort.nelts + 1;
+    n = compiled->nfields + df_compile_include_columns(admitted)
+        + admitted->sort.nelts + 1;
 
     compiled->columns = ngx_palloc(pool, n * sizeof(df_field_t *));
     compiled->joins = ngx_pcalloc(pool, n * sizeof(df_join_t *));
@@ -106,6 +111,20 @@ df_query_compile_answer(const df_admitted_t *admitted, ngx_pool_t *pool,
                compiled->nfields * sizeof(df_field_t *));
 
     compiled->ncolumns = compiled->nfields;
+
+    if (r->nincludes) {
+        columns.fields = compiled->columns;
+        columns.joins = compiled->joins;
+        columns.n = compiled->ncolumns;
+        columns.from = 0;
+
+        rc = df_compile_include(admitted, pool, &columns, compiled, problem);
+        if (rc != NGX_OK) {
+            return rc;
+        }
+
+        compiled->ncolumns = columns.n;
+    }
 
     if (r->op == DF_LIST) {
         return df_query_compile_answer_sort(admitted, pool, compiled);
@@ -197,16 +216,7 @@ df_query_compile_get(const df_admitted_t *admitted, df_compile_t *c,
 
     list = (size_t) df_writer_length(&c->sql);
 
-    if (df_compile_sql(c, " FROM ") != NGX_OK) {
-        return NGX_ERROR;
-    }
-
-    rc = df_compile_tables(c, admitted);
-
-    if (rc == NGX_OK) {
-        rc = df_compile_where_key(c, admitted);
-    }
-
+    rc = df_compile_one(c, admitted);
     if (rc != NGX_OK) {
         return rc;
     }
@@ -214,7 +224,7 @@ df_query_compile_get(const df_admitted_t *admitted, df_compile_t *c,
     rc = df_compile_end(c, compiled);
 
     if (rc != NGX_OK || admitted->filter != NULL || c->qualified
-        || !(field->type->flags & DF_TYPE_EXACT))
+        || compiled->includes != NULL || !(field->type->flags & DF_TYPE_EXACT))
     {
         return rc;
     }
@@ -236,17 +246,11 @@ df_query_compile_get(const df_admitted_t *admitted, df_compile_t *c,
 }
 
 
-/*
- * Limit and offset are parameters, so that pages share a prepared statement;
- * PostgreSQL was measured to choose the same plans as with constants.
- */
-
 static ngx_int_t
 df_query_compile_list(const df_admitted_t *admitted, df_compile_t *c,
     df_compiled_t *compiled)
 {
-    ngx_int_t   rc;
-    df_value_t  value;
+    ngx_int_t  rc;
 
     if (df_compile_sql(c, "SELECT ") != NGX_OK
         || df_compile_columns(c, compiled) != NGX_OK)
@@ -254,47 +258,12 @@ df_query_compile_list(const df_admitted_t *admitted, df_compile_t *c,
         return NGX_ERROR;
     }
 
-    rc = df_compile_from(c, admitted);
+    /* one more row than wanted tells whether there is a next page */
+
+    rc = df_compile_page(c, admitted, admitted->limit
+                                      + (admitted->limit ? 1 : 0));
     if (rc != NGX_OK) {
         return rc;
-    }
-
-    if (admitted->after != NULL) {
-        if (df_compile_sql(c, admitted->filter ? " AND " : " WHERE ") != NGX_OK
-            || df_compile_after(c, admitted) != NGX_OK)
-        {
-            return NGX_ERROR;
-        }
-    }
-
-    if (df_compile_order(c, admitted) != NGX_OK) {
-        return NGX_ERROR;
-    }
-
-    ngx_memzero(&value, sizeof(df_value_t));
-
-    if (!admitted->unlimited) {
-
-        /* one more row than wanted tells whether there is a next page */
-
-        value.text = df_str_printf(c->pool, "%ui", admitted->limit
-                                           + (admitted->limit ? 1 : 0));
-
-        if (df_compile_sql(c, " LIMIT ") != NGX_OK
-            || df_compile_param(c, DF_QUERY_INT8OID, &value) != NGX_OK)
-        {
-            return NGX_ERROR;
-        }
-    }
-
-    if (admitted->offset) {
-        value.text = df_str_printf(c->pool, "%ui", admitted->offset);
-
-        if (df_compile_sql(c, " OFFSET ") != NGX_OK
-            || df_compile_param(c, DF_QUERY_INT8OID, &value) != NGX_OK)
-        {
-            return NGX_ERROR;
-        }
     }
 
     rc = df_compile_end(c, compiled);

@@ -11,6 +11,10 @@
 #include "query/query_internal.h"
 
 
+/* of pg_type.dat */
+#define DF_QUERY_INT8OID  20
+
+
 static ngx_uint_t df_query_page_is_row(const df_admitted_t *admitted);
 static ngx_int_t df_query_page_after_row(df_compile_t *c,
     const df_admitted_t *admitted);
@@ -24,6 +28,60 @@ static ngx_inline ngx_uint_t
 df_query_page_nullable(const df_sort_t *s)
 {
     return s->join != NULL || (!s->field->not_null && !s->field->key);
+}
+
+
+/*
+ * Limit and offset are parameters, so that pages share a prepared statement;
+ * PostgreSQL was measured to choose the same plans as with constants.
+ */
+
+ngx_int_t
+df_compile_page(df_compile_t *c, const df_admitted_t *admitted,
+    ngx_uint_t limit)
+{
+    ngx_int_t   rc;
+    df_value_t  value;
+
+    rc = df_compile_from(c, admitted);
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    if (admitted->after != NULL
+        && (df_compile_sql(c, admitted->filter ? " AND " : " WHERE ") != NGX_OK
+            || df_compile_after(c, admitted) != NGX_OK))
+    {
+        return NGX_ERROR;
+    }
+
+    if (df_compile_order(c, admitted) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    ngx_memzero(&value, sizeof(df_value_t));
+
+    if (!admitted->unlimited) {
+        value.text = df_str_printf(c->pool, "%ui", limit);
+
+        if (df_compile_sql(c, " LIMIT ") != NGX_OK
+            || df_compile_param(c, DF_QUERY_INT8OID, &value) != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+    }
+
+    if (admitted->offset) {
+        value.text = df_str_printf(c->pool, "%ui", admitted->offset);
+
+        if (df_compile_sql(c, " OFFSET ") != NGX_OK
+            || df_compile_param(c, DF_QUERY_INT8OID, &value) != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+    }
+
+    return NGX_OK;
 }
 
 

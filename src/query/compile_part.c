@@ -17,24 +17,30 @@
 ngx_int_t
 df_compile_tables(df_compile_t *c, const df_admitted_t *admitted)
 {
+    return df_compile_joined(c, admitted->request->model,
+                             &admitted->request->joins,
+                             admitted->join_filters);
+}
+
+
+ngx_int_t
+df_compile_joined(df_compile_t *c, const df_model_t *model,
+    const ngx_array_t *joins, df_predicate_t **filters)
+{
     ngx_int_t             rc;
     ngx_uint_t            i;
     df_join_t           **join;
-    df_predicate_t       *filter;
-    const df_request_t   *r;
     const df_relation_t  *relation;
 
-    r = admitted->request;
-
-    if (df_compile_str(c, &r->model->quoted) != NGX_OK
+    if (df_compile_str(c, &model->quoted) != NGX_OK
         || (c->qualified && df_compile_sql(c, " t0") != NGX_OK))
     {
         return NGX_ERROR;
     }
 
-    join = r->joins.elts;
+    join = joins->elts;
 
-    for (i = 0; i < r->joins.nelts; i++) {
+    for (i = 0; i < joins->nelts; i++) {
         relation = join[i]->relation;
 
         if (df_writer_printf(&c->sql, " LEFT JOIN %V t%ui ON t%ui.%V = ",
@@ -47,9 +53,7 @@ df_compile_tables(df_compile_t *c, const df_admitted_t *admitted)
             return NGX_ERROR;
         }
 
-        filter = admitted->join_filters ? admitted->join_filters[i] : NULL;
-
-        if (filter == NULL) {
+        if (filters == NULL || filters[i] == NULL) {
             continue;
         }
 
@@ -57,7 +61,7 @@ df_compile_tables(df_compile_t *c, const df_admitted_t *admitted)
             return NGX_ERROR;
         }
 
-        rc = df_query_compile_predicate(c, filter);
+        rc = df_query_compile_predicate(c, filters[i]);
         if (rc != NGX_OK) {
             return rc;
         }
@@ -143,19 +147,32 @@ df_compile_where_key(df_compile_t *c, const df_admitted_t *admitted)
 
 
 ngx_int_t
+df_compile_one(df_compile_t *c, const df_admitted_t *admitted)
+{
+    ngx_int_t  rc;
+
+    if (df_compile_sql(c, " FROM ") != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    rc = df_compile_tables(c, admitted);
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    return df_compile_where_key(c, admitted);
+}
+
+
+ngx_int_t
 df_compile_columns(df_compile_t *c, const df_compiled_t *compiled)
 {
-    ngx_uint_t        i;
-    const df_join_t  *join;
+    ngx_uint_t  i;
 
     for (i = 0; i < compiled->ncolumns; i++) {
-        join = compiled->joins[i];
-
         if ((i && df_compile_sql(c, ",") != NGX_OK)
-            || (c->qualified
-                && df_writer_printf(&c->sql, "t%ui.", join ? join->index : 0)
-                   != NGX_OK)
-            || df_compile_str(c, &compiled->columns[i]->selected) != NGX_OK)
+            || df_compile_selected(c, compiled->joins[i], compiled->columns[i])
+               != NGX_OK)
         {
             return NGX_ERROR;
         }
@@ -170,6 +187,21 @@ df_compile_columns(df_compile_t *c, const df_compiled_t *compiled)
     }
 
     return df_compile_sql(c, i ? ",xmin" : "xmin");
+}
+
+
+ngx_int_t
+df_compile_selected(df_compile_t *c, const df_join_t *join,
+    const df_field_t *f)
+{
+    if (c->qualified
+        && df_writer_printf(&c->sql, "t%ui.", join ? join->index : 0)
+           != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    return df_compile_str(c, &f->selected);
 }
 
 

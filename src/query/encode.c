@@ -8,7 +8,7 @@
 
 
 #include <ngx_config.h>
-#include "query/query_internal.h"
+#include "query/include.h"
 
 
 static u_char *df_query_encode_json(u_char *p, const df_compiled_t *compiled,
@@ -25,28 +25,42 @@ size_t
 df_query_encode_bound(const df_compiled_t *compiled, df_format_t format,
     const PGresult *res, ngx_uint_t row)
 {
-    size_t             n;
-    ngx_str_t          value;
-    ngx_uint_t         i;
-    const df_field_t  *field;
-
     if (format == DF_FORMAT_CSV) {
         return df_query_encode_csv_bound(compiled, res, row);
     }
 
     /* braces and a newline */
 
-    n = 3;
+    if (compiled->includes) {
+        return 3 + df_include_bound(compiled->includes, compiled->columns,
+                                    &compiled->includes->object, res, row);
+    }
 
-    for (i = 0; i < compiled->nfields; i++) {
-        field = compiled->columns[i];
+    return 3 + df_query_encode_fields_bound(compiled->columns, 0,
+                                            compiled->nfields, res, row);
+}
+
+
+size_t
+df_query_encode_fields_bound(const df_field_t **fields, ngx_uint_t first,
+    ngx_uint_t n, const PGresult *res, ngx_uint_t row)
+{
+    size_t             size;
+    ngx_str_t          value;
+    ngx_uint_t         i;
+    const df_field_t  *field;
+
+    size = 0;
+
+    for (i = first; i < first + n; i++) {
+        field = fields[i];
 
         /* a comma, the name and at least null */
 
-        n += 1 + field->member.len + 4;
+        size += 1 + field->member.len + 4;
 
         if ((field->type->flags & DF_TYPE_SHORT) && !field->array) {
-            n += 2 + DF_SCHEMA_SHORT_LEN;
+            size += 2 + DF_SCHEMA_SHORT_LEN;
             continue;
         }
 
@@ -54,11 +68,11 @@ df_query_encode_bound(const df_compiled_t *compiled, df_format_t format,
 
         if (value.len) {
             value = df_pg_value(res, row, i);
-            n += df_schema_json_bound(field, value.data, value.len);
+            size += df_schema_json_bound(field, value.data, value.len);
         }
     }
 
-    return n;
+    return size;
 }
 
 
@@ -84,16 +98,35 @@ static u_char *
 df_query_encode_json(u_char *p, const df_compiled_t *compiled,
     const PGresult *res, ngx_uint_t row)
 {
+    *p++ = '{';
+
+    if (compiled->includes) {
+        p = df_include_encode(p, compiled->includes, compiled->columns,
+                              &compiled->includes->object, res, row);
+
+    } else {
+        p = df_query_encode_fields(p, compiled->columns, 0, compiled->nfields,
+                                   res, row);
+    }
+
+    *p++ = '}';
+
+    return p;
+}
+
+
+u_char *
+df_query_encode_fields(u_char *p, const df_field_t **fields, ngx_uint_t first,
+    ngx_uint_t n, const PGresult *res, ngx_uint_t row)
+{
     ngx_str_t          value;
     ngx_uint_t         i;
     const df_field_t  *field;
 
-    *p++ = '{';
+    for (i = first; i < first + n; i++) {
+        field = fields[i];
 
-    for (i = 0; i < compiled->nfields; i++) {
-        field = compiled->columns[i];
-
-        if (i) {
+        if (i != first) {
             *p++ = ',';
         }
 
@@ -108,8 +141,6 @@ df_query_encode_json(u_char *p, const df_compiled_t *compiled,
 
         p = df_schema_json(field, p, value.data, value.len);
     }
-
-    *p++ = '}';
 
     return p;
 }

@@ -84,41 +84,85 @@ df_query_gate_outputs(df_admitted_t *a)
 }
 
 
+/* the rows of a model that relations lead to: at the end of a join, or read by
+   a statement of their own when that is NULL.  NULL: all of them, as nobody
+   is identified yet */
+
+static ngx_int_t
+df_query_gate_related(df_admitted_t *a, const df_model_t *model,
+    const df_join_t *join, df_predicate_t **filter)
+{
+    *filter = NULL;
+
+    return NGX_OK;
+}
+
+
+/* a filter for each join, NULL when none has one */
+
+static ngx_int_t
+df_query_gate_joins(df_admitted_t *a, const ngx_array_t *joins,
+    df_predicate_t ***filters)
+{
+    ngx_uint_t        i;
+    df_join_t       **join;
+    df_predicate_t   *filter;
+
+    *filters = NULL;
+    join = joins->elts;
+
+    for (i = 0; i < joins->nelts; i++) {
+
+        if (df_query_gate_related(a, join[i]->relation->target, join[i],
+                                  &filter)
+            != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+
+        if (filter == NULL) {
+            continue;
+        }
+
+        if (*filters == NULL) {
+            *filters = ngx_pcalloc(a->request->pool, joins->nelts
+                                                 * sizeof(df_predicate_t *));
+            if (*filters == NULL) {
+                return NGX_ERROR;
+            }
+        }
+
+        (*filters)[i] = filter;
+    }
+
+    return NGX_OK;
+}
+
+
 /* the fields: those asked for, which are none of the hidden, or all others */
 
 static ngx_int_t
-df_query_gate_fields(df_admitted_t *a)
+df_query_gate_visible(ngx_pool_t *pool, const df_model_t *model,
+    ngx_array_t *fields)
 {
-    ngx_uint_t           i;
-    const df_field_t    *field, **slot;
-    const df_request_t  *r;
+    ngx_uint_t          i;
+    const df_field_t   *field, **slot;
 
-    r = a->request;
-
-    if (r->op == DF_AGGREGATE) {
-        return df_query_gate_outputs(a);
-    }
-
-    if (r->fields.nelts) {
-        a->fields = r->fields;
-        return NGX_OK;
-    }
-
-    if (ngx_array_init(&a->fields, r->pool, r->model->fields.nelts,
+    if (ngx_array_init(fields, pool, model->fields.nelts,
                        sizeof(df_field_t *))
         != NGX_OK)
     {
         return NGX_ERROR;
     }
 
-    for (i = 0; i < r->model->fields.nelts; i++) {
-        field = df_schema_field_at(r->model, i);
+    for (i = 0; i < model->fields.nelts; i++) {
+        field = df_schema_field_at(model, i);
 
         if (field->hidden) {
             continue;
         }
 
-        slot = ngx_array_push(&a->fields);
+        slot = ngx_array_push(fields);
         if (slot == NULL) {
             return NGX_ERROR;
         }
@@ -127,6 +171,94 @@ df_query_gate_fields(df_admitted_t *a)
     }
 
     return NGX_OK;
+}
+
+
+static ngx_int_t
+df_query_gate_fields(df_admitted_t *a)
+{
+    const df_request_t  *r;
+
+    r = a->request;
+
+    if (r->op == DF_AGGREGATE) {
+        return df_query_gate_outputs(a);
+    }
+
+    if (r->chosen) {
+        a->fields = r->fields;
+        return NGX_OK;
+    }
+
+    return df_query_gate_visible(r->pool, r->model, &a->fields);
+}
+
+
+/* the same for what is included; how deep this can get is limited */
+
+static ngx_int_t
+df_query_gate_includes(df_admitted_t *a, const ngx_array_t *includes)
+{
+    ngx_uint_t               i;
+    df_include_t           **include, *in;
+    df_admitted_include_t   *out;
+
+    include = includes->elts;
+
+    for (i = 0; i < includes->nelts; i++) {
+        in = include[i];
+        out = &a->includes[in->index];
+
+        if (in->chosen && !in->whole) {
+            out->fields = in->fields;
+
+        } else if (df_query_gate_visible(a->request->pool, in->model,
+                                         &out->fields)
+                   != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+
+        if (in->reverse
+            && (df_query_gate_related(a, in->model, NULL, &out->filter)
+                != NGX_OK
+                || df_query_gate_joins(a, in->joins, &out->join_filters)
+                   != NGX_OK))
+        {
+            return NGX_ERROR;
+        }
+
+        if (df_query_gate_includes(a, &in->includes) != NGX_OK) {
+            return NGX_ERROR;
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+df_query_gate_relations(df_admitted_t *a)
+{
+    const df_request_t  *r;
+
+    r = a->request;
+
+    if (df_query_gate_joins(a, &r->joins, &a->join_filters) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    if (r->nincludes == 0) {
+        return NGX_OK;
+    }
+
+    a->includes = ngx_pcalloc(r->pool, r->nincludes
+                                       * sizeof(df_admitted_include_t));
+    if (a->includes == NULL) {
+        return NGX_ERROR;
+    }
+
+    return df_query_gate_includes(a, &r->includes);
 }
 
 
@@ -153,6 +285,13 @@ df_query_gate_unlimited(df_admitted_t *a, ngx_uint_t streamed,
                                "limit_exceeded",
                                "all is for text/csv and application/x-ndjson "
                                "only, which are streamed");
+    }
+
+    if (a->request->nlists) {
+        return df_query_refuse(problem, DF_PROBLEM_INVALID_VALUE, place,
+                               "conflict",
+                               "records with lists in them are not streamed; "
+                               "at most %ui rows", a->rules->max_limit);
     }
 
     a->unlimited = 1;
@@ -372,7 +511,10 @@ df_query_admit(df_request_t *r, const df_principal_t *principal,
         return rc;
     }
 
-    if (df_query_gate_rows(a) != NGX_OK || df_query_gate_fields(a) != NGX_OK) {
+    if (df_query_gate_rows(a) != NGX_OK
+        || df_query_gate_fields(a) != NGX_OK
+        || df_query_gate_relations(a) != NGX_OK)
+    {
         return NGX_ERROR;
     }
 

@@ -50,6 +50,8 @@ extern const ngx_str_t df_operation_names[DF_OPERATIONS];
 /* those that change nothing, and those that answer rows, not a record */
 #define DF_READS  (1u << DF_LIST | 1u << DF_GET | 1u << DF_AGGREGATE)
 #define DF_ROWS   (1u << DF_LIST | 1u << DF_AGGREGATE)
+/* those that answer records within records */
+#define DF_INCLUDES  (1u << DF_LIST | 1u << DF_GET)
 
 #define df_query_is(r, operations)  ((1u << (r)->op & (operations)) != 0)
 
@@ -71,8 +73,32 @@ struct df_join_s {
     ngx_uint_t             index;       /* from 1; in SQL it is t<index> */
 };
 
-#define DF_JOIN_MAX        16           /* of a request */
+#define DF_JOIN_MAX        16           /* of a statement */
 #define DF_JOIN_MAX_DEPTH  3
+
+
+/* includes: the records that are answered within records, as a tree */
+
+typedef struct df_include_s  df_include_t;
+
+struct df_include_s {
+    const df_include_t    *parent;      /* NULL: within the request's own */
+    const df_relation_t   *relation;    /* to one record, or */
+    const df_reverse_t    *reverse;     /* to many; the other is NULL */
+    const df_model_t      *model;       /* theirs */
+    ngx_uint_t             index;       /* from 0, of the request's */
+    const df_join_t       *join;        /* of one: its row */
+    ngx_array_t           *joins;       /* df_join_t *, of the statement that
+                                           reads it: of many its own */
+    ngx_array_t            includes;    /* df_include_t *, within it */
+    ngx_array_t            fields;      /* const df_field_t *, of fields= */
+    unsigned               named:1;     /* by include= */
+    unsigned               whole:1;     /* by fields=, without a field */
+    unsigned               chosen:1;    /* fields= says what is answered */
+};
+
+#define DF_INCLUDE_MAX        8         /* of a request */
+#define DF_INCLUDE_MAX_DEPTH  3
 
 
 /* filters: one tree, whatever spelling it came in */
@@ -178,7 +204,10 @@ typedef struct {
     df_problem_at_t        pattern_at;  /* where the last of them stands */
     ngx_str_t              pattern_name;
     ngx_array_t            sort;        /* df_sort_t, as the client gave it */
-    ngx_array_t            fields;      /* df_field_t *; empty: all visible */
+    ngx_array_t            fields;      /* const df_field_t *, of fields= */
+    ngx_array_t            includes;    /* df_include_t *, within the records */
+    ngx_uint_t             nincludes;   /* of them and below them, and */
+    ngx_uint_t             nlists;      /* of these, to many records */
     ngx_uint_t             given;       /* bits: parameters that were given */
     ngx_uint_t             limit;       /* with has_limit; may be 0 */
     ngx_uint_t             offset;
@@ -200,6 +229,7 @@ typedef struct {
     ngx_array_t            if_match;    /* ngx_str_t, row versions; "*" is no
                                            entry but if_match_any */
 
+    unsigned               chosen:1;    /* fields= says what is answered */
     unsigned               has_limit:1;
     unsigned               limit_all:1;
     unsigned               has_offset:1;

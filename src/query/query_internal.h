@@ -17,7 +17,8 @@
 DF_HIDDEN_BEGIN
 
 
-typedef struct df_compile_s  df_compile_t;
+typedef struct df_compile_s   df_compile_t;
+typedef struct df_includes_s  df_includes_t;    /* query/include.h */
 
 
 static ngx_inline ngx_uint_t
@@ -164,6 +165,13 @@ ngx_int_t df_query_sort_add(df_request_t *r, const ngx_str_t *item,
 /* cuts what is not the name off "-price:nullsfirst" */
 void df_query_sort_split(ngx_str_t *name, df_sort_t *sort);
 ngx_int_t df_query_fields_add(df_request_t *r, const ngx_str_t *item,
+    const df_place_t *place, df_problem_t *problem);
+
+/* include.c: "customer.region" of include=, and of fields= what is no field of
+   the model: "customer.name", "customer" */
+ngx_int_t df_query_include_add(df_request_t *r, const ngx_str_t *item,
+    const df_place_t *place, df_problem_t *problem);
+ngx_int_t df_query_include_fields_add(df_request_t *r, const ngx_str_t *item,
     const df_place_t *place, df_problem_t *problem);
 
 
@@ -363,6 +371,12 @@ ngx_str_t *df_query_suffix_nearest(const df_request_t *r,
 
 /* gate: a request that may be compiled */
 
+typedef struct {
+    ngx_array_t             fields;     /* const df_field_t * */
+    df_predicate_t         *filter;     /* of many: the gate's; NULL: any */
+    df_predicate_t        **join_filters;   /* of many: as below */
+} df_admitted_include_t;
+
 struct df_admitted_s {
     const df_request_t     *request;
     const df_principal_t   *principal;
@@ -375,6 +389,7 @@ struct df_admitted_s {
     ngx_array_t             fields;     /* const df_field_t *, what is
                                            answered, in the model's order or
                                            the client's */
+    df_admitted_include_t  *includes;   /* by df_include_t.index */
     ngx_array_t             sort;       /* df_sort_t, the key appended */
     ngx_uint_t              limit;      /* rows, may be 0 */
     ngx_uint_t              offset;
@@ -431,6 +446,8 @@ ngx_int_t df_compile_column(df_compile_t *c, const df_join_t *join,
     const df_field_t *f);
 /* "products", with joins "products" t0 LEFT JOIN "makers" t1 ON … */
 ngx_int_t df_compile_tables(df_compile_t *c, const df_admitted_t *admitted);
+ngx_int_t df_compile_joined(df_compile_t *c, const df_model_t *model,
+    const ngx_array_t *joins, df_predicate_t **filters);
 ngx_int_t df_compile_str(df_compile_t *c, const ngx_str_t *text);
 
 /* a condition that can stand beside AND, OR and NOT as it is; predicate.c */
@@ -444,11 +461,13 @@ ngx_int_t df_query_operand_compile(df_compile_t *c, const df_predicate_t *p);
 Oid df_query_operand_oid(const df_predicate_t *p);
 
 
+/* a statement that answers, one for each list in it, two that count */
+#define DF_STATEMENTS      (4 + DF_INCLUDE_MAX)
 #define DF_MAX_PARAMETERS  65535        /* Bind counts them in 16 bits */
 #define DF_COUNT_CAP       10000        /* count=estimated is exact to here */
 
 typedef struct {
-    df_pg_statement_t       statements[4];
+    df_pg_statement_t       statements[DF_STATEMENTS];
     ngx_uint_t              nstatements;
     ngx_uint_t              rows;       /* index of the one with the rows */
     ngx_int_t               count;      /* of the one that counts, or -1 */
@@ -462,12 +481,13 @@ typedef struct {
                                            request->expected */
     df_pg_lane_t            lane;
 
-    /* the columns of "rows": the fields, then those only the sort needs, then
-       the version (xid, binary), when has_version is set */
+    /* the columns of "rows": the fields, what is included, then those only the
+       sort needs, then the version (xid, binary), when has_version is set */
     const df_field_t      **columns;
     const df_join_t       **joins;      /* of each; NULL: the own model's */
-    ngx_uint_t              ncolumns;   /* fields and sort columns */
+    ngx_uint_t              ncolumns;   /* all but the version */
     ngx_uint_t              nfields;    /* of them, answered */
+    df_includes_t          *includes;   /* records within a row's; or NULL */
     ngx_uint_t             *sort_columns;   /* column of each sort field */
     ngx_int_t               version;    /* column, or -1 */
     ngx_int_t               key;        /* column, or -1 */
@@ -495,6 +515,9 @@ ngx_int_t df_compile_init(df_compile_t *c, ngx_pool_t *pool,
 ngx_int_t df_compile_where_key(df_compile_t *c, const df_admitted_t *admitted);
 /* the columns of "rows" and, when it is set, the version */
 ngx_int_t df_compile_columns(df_compile_t *c, const df_compiled_t *compiled);
+/* of them, one */
+ngx_int_t df_compile_selected(df_compile_t *c, const df_join_t *join,
+    const df_field_t *f);
 /* closes the statement; NGX_DECLINED when it has too many parameters */
 ngx_int_t df_compile_statement(df_compile_t *c, df_pg_statement_t *st);
 /* the same and adds it; df_compile_init() begins another */
@@ -517,6 +540,12 @@ ngx_int_t df_compile_from(df_compile_t *c, const df_admitted_t *admitted);
 ngx_int_t df_compile_after(df_compile_t *c, const df_admitted_t *admitted);
 /* " ORDER BY …" */
 ngx_int_t df_compile_order(df_compile_t *c, const df_admitted_t *admitted);
+/* " FROM …", with the conditions of the filter */
+ngx_int_t df_compile_from(df_compile_t *c, const df_admitted_t *admitted);
+/* the same of a page, at most so many rows, and of the row with the key */
+ngx_int_t df_compile_page(df_compile_t *c, const df_admitted_t *admitted,
+    ngx_uint_t limit);
+ngx_int_t df_compile_one(df_compile_t *c, const df_admitted_t *admitted);
 
 /* NGX_OK, NGX_DECLINED with the problem filled, NGX_ERROR */
 ngx_int_t df_query_compile(const df_admitted_t *admitted, ngx_pool_t *pool,

@@ -54,6 +54,8 @@ df_query_request_init(df_request_t *r, ngx_pool_t *pool,
     if (ngx_array_init(&r->joins, pool, 2, sizeof(df_join_t *)) != NGX_OK
         || ngx_array_init(&r->sort, pool, 2, sizeof(df_sort_t)) != NGX_OK
         || ngx_array_init(&r->fields, pool, 4, sizeof(df_field_t *)) != NGX_OK
+        || ngx_array_init(&r->includes, pool, 2, sizeof(df_include_t *))
+           != NGX_OK
         || ngx_array_init(&r->values, pool, 8, sizeof(df_assignment_t))
            != NGX_OK
         || ngx_array_init(&r->expected, pool, 2, sizeof(df_assignment_t))

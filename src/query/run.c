@@ -8,7 +8,7 @@
 
 
 #include <ngx_config.h>
-#include "query/run.h"
+#include "query/include.h"
 
 
 /* writes that collide are tried so often, after a few milliseconds each */
@@ -21,7 +21,6 @@ static ngx_int_t df_query_run_start(df_run_t *run);
 static void df_query_run_resume(df_run_t *run);
 static void df_query_run_abandon(df_run_t *run);
 static ngx_int_t df_query_run_submit(df_query_state_t *state);
-static void df_query_run_done(void *data, const df_pg_error_t *error);
 static ngx_uint_t df_query_run_collided(df_query_state_t *state,
     const df_pg_error_t *error);
 static void df_query_run_again(ngx_event_t *ev);
@@ -89,9 +88,15 @@ df_query_run_start(df_run_t *run)
 
     r = run->admitted->request;
 
-    /* a page that is counted is answered whole: its count stands in it */
+    rc = df_query_include_check(run);
+    if (rc != NGX_OK) {
+        return rc;
+    }
 
-    streamed = run->streamed && r->count == DF_COUNT_NONE;
+    /* a page that is counted is answered whole: its count stands in it; and so
+       is one with lists in its records, which are read before it */
+
+    streamed = run->streamed && r->count == DF_COUNT_NONE && r->nlists == 0;
 
     state = ngx_pcalloc(run->pool, sizeof(df_query_state_t));
     if (state == NULL) {
@@ -199,7 +204,7 @@ df_query_run_end(df_query_state_t *state)
 }
 
 
-static void
+void
 df_query_run_done(void *data, const df_pg_error_t *error)
 {
     df_query_state_t  *state = data;
@@ -208,6 +213,10 @@ df_query_run_done(void *data, const df_pg_error_t *error)
 
     run = state->run;
     state->job = NULL;
+
+    if (state->compiled.includes && df_query_include_again(state, error)) {
+        return;
+    }
 
     if (error->failure != DF_PG_OK) {
 

@@ -42,6 +42,7 @@ typedef struct {
     u_char                 *checks;     /* a boolean for each column of the
                                            check; NULL: there is no row */
     unsigned                broken:1;   /* a result could not be taken */
+    unsigned                repeated:1; /* in one snapshot, for includes */
 
     ngx_event_t             again;      /* a write that collided */
     ngx_uint_t              tries;
@@ -58,6 +59,8 @@ typedef struct {
 
 extern const df_pg_callbacks_t  df_query_stream_callbacks;
 
+/* a job's end: the answer, another try or a problem */
+void df_query_run_done(void *data, const df_pg_error_t *error);
 /* the end: nothing may be touched after it */
 void df_query_run_end(df_query_state_t *state);
 
@@ -70,6 +73,8 @@ void df_query_result_finish(df_query_state_t *state);
 /* NGX_DECLINED with the problem filled when the columns of a read are of other
    types than the model says; those of a write are taken as they are */
 ngx_int_t df_query_result_types(df_query_state_t *state, const PGresult *res);
+/* 1 when a column of this type can be read as the field */
+ngx_uint_t df_query_result_type_fits(const df_field_t *field, Oid type);
 /* the cursor behind a row; nothing when what is answered has none */
 ngx_int_t df_query_result_next(df_query_state_t *state, const PGresult *res,
     ngx_uint_t row, ngx_str_t *next);

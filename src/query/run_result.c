@@ -8,7 +8,7 @@
 
 
 #include <ngx_config.h>
-#include "query/run.h"
+#include "query/include.h"
 
 
 /* the first buffer of a list */
@@ -35,8 +35,6 @@ static ngx_int_t df_query_result_estimate(df_query_state_t *state,
     const PGresult *res);
 static ngx_int_t df_query_result_check(df_query_state_t *state,
     const PGresult *res);
-static ngx_uint_t df_query_result_type_fits(const df_field_t *field,
-    Oid type);
 static ngx_int_t df_query_result_type_take(df_query_state_t *state,
     ngx_uint_t i, Oid type);
 static void df_query_result_untouched(df_query_state_t *state);
@@ -57,7 +55,10 @@ df_query_result(void *data, ngx_uint_t i, PGresult *res, ngx_uint_t row,
     index = i;
     compiled = &state->compiled;
 
-    if (i == compiled->rows) {
+    if (compiled->includes && i < compiled->includes->nlists) {
+        rc = df_query_include_result(state, i, res);
+
+    } else if (i == compiled->rows) {
         rc = df_query_is(state->run->admitted->request, DF_ROWS)
              ? df_query_result_list(state, res)
              : df_query_result_record(state, res, row, n);
@@ -120,6 +121,7 @@ df_query_result_rows(df_query_state_t *state, const PGresult *res)
 {
     size_t          head, bound;
     df_run_t       *run;
+    ngx_int_t       rc;
     ngx_uint_t      i;
     df_writer_t    *w;
     df_compiled_t  *compiled;
@@ -156,6 +158,10 @@ df_query_result_rows(df_query_state_t *state, const PGresult *res)
         w->pos = df_query_encode_header(w->pos, compiled);
     }
 
+    if (compiled->includes) {
+        compiled->includes->total = 0;
+    }
+
     for (i = 0; i < run->rows; i++) {
         bound = df_query_encode_bound(compiled, run->format, res, i);
 
@@ -168,6 +174,13 @@ df_query_result_rows(df_query_state_t *state, const PGresult *res)
         }
 
         w->pos = df_query_encode_row(w->pos, compiled, run->format, res, i);
+
+        if (compiled->includes) {
+            rc = df_query_include_total(state);
+            if (rc != NGX_OK) {
+                return rc;
+            }
+        }
     }
 
     return NGX_OK;
@@ -203,8 +216,12 @@ df_query_result_record(df_query_state_t *state, const PGresult *res,
         return NGX_ERROR;
     }
 
-    if (compiled->nfields == 0) {
+    if (compiled->nfields == 0 && compiled->includes == NULL) {
         return NGX_OK;
+    }
+
+    if (compiled->includes) {
+        compiled->includes->total = 0;
     }
 
     bound = df_query_encode_bound(compiled, DF_FORMAT_JSON, res, row);
@@ -217,7 +234,7 @@ df_query_result_record(df_query_state_t *state, const PGresult *res,
 
     w->pos = df_query_encode_row(w->pos, compiled, DF_FORMAT_JSON, res, row);
 
-    return NGX_OK;
+    return compiled->includes ? df_query_include_total(state) : NGX_OK;
 }
 
 
@@ -393,7 +410,7 @@ df_query_result_types(df_query_state_t *state, const PGresult *res)
 }
 
 
-static ngx_uint_t
+ngx_uint_t
 df_query_result_type_fits(const df_field_t *field, Oid type)
 {
     ngx_uint_t        array;
@@ -594,6 +611,12 @@ df_query_result_finish(df_query_state_t *state)
         }
 
         w->pos = df_query_result_tail(w->pos, state);
+
+    } else {
+
+        /* as where it is streamed */
+
+        ngx_str_null(&run->next);
     }
 
     run->length = df_writer_length(w);

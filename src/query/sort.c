@@ -261,6 +261,30 @@ df_query_sort_add(df_request_t *r, const ngx_str_t *item,
 }
 
 
+/* of a record within the record */
+
+static ngx_int_t
+df_query_fields_other(df_request_t *r, const ngx_str_t *item,
+    const df_place_t *place, df_problem_t *problem)
+{
+    if (ngx_strlchr(item->data, item->data + item->len, '.') == NULL
+        && df_query_relation(r->model, item) == NULL
+        && df_query_reverse(r->model, item) == NULL)
+    {
+        return df_query_field_refuse(r->model, item, place, problem);
+    }
+
+    if (!df_query_is(r, DF_INCLUDES)) {
+        return df_query_refuse(problem, DF_PROBLEM_UNKNOWN_FIELD, place,
+                               "unknown_field",
+                               "\"%V\" is no field, and records within records "
+                               "are answered by list and get only", item);
+    }
+
+    return df_query_include_fields_add(r, item, place, problem);
+}
+
+
 ngx_int_t
 df_query_fields_add(df_request_t *r, const ngx_str_t *item,
     const df_place_t *place, df_problem_t *problem)
@@ -268,10 +292,12 @@ df_query_fields_add(df_request_t *r, const ngx_str_t *item,
     ngx_uint_t          i;
     const df_field_t   *field, **fields;
 
+    r->chosen = 1;
+
     field = df_query_field(r->model, item);
 
     if (field == NULL) {
-        return df_query_field_refuse(r->model, item, place, problem);
+        return df_query_fields_other(r, item, place, problem);
     }
 
     fields = r->fields.elts;
