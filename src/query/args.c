@@ -15,6 +15,8 @@ static ngx_int_t df_query_filter_set(df_request_t *r, const ngx_str_t *value,
     const df_place_t *place, df_problem_t *problem);
 static ngx_int_t df_query_where_set(df_request_t *r, const ngx_str_t *value,
     const df_place_t *place, df_problem_t *problem);
+static ngx_int_t df_query_where_read(df_request_t *r, const cJSON *node,
+    const df_place_t *place, df_problem_t *problem);
 static ngx_int_t df_query_limit_set(df_request_t *r, const ngx_str_t *value,
     const df_place_t *place, df_problem_t *problem);
 static ngx_int_t df_query_offset_set(df_request_t *r, const ngx_str_t *value,
@@ -42,8 +44,8 @@ static const df_parameter_t  df_query_parameters[] = {
     { ngx_string("filter"), DF_ON_FILTERED, 1u << DF_JSON_OBJECT, 0,
       df_query_filter_set, df_query_filter_apply },
 
-    { ngx_string("where"), DF_ON_LIST, DF_AS_STRING, 0, df_query_where_set,
-      NULL },
+    { ngx_string("where"), DF_ON_LIST, DF_AS_STRING | (1u << DF_JSON_OBJECT),
+      0, df_query_where_set, df_query_where_read },
 
     { ngx_string("sort"), DF_ON_LIST, DF_AS_STRING, 1, df_query_sort_add,
       NULL },
@@ -324,19 +326,32 @@ static ngx_int_t
 df_query_where_set(df_request_t *r, const ngx_str_t *value,
     const df_place_t *place, df_problem_t *problem)
 {
-    ngx_int_t          rc;
-    df_scope_t         scope;
-    df_predicate_t    *predicate;
-    const df_place_t  *at;
-
-    at = df_query_place_copy(r->pool, place);
-    if (at == NULL) {
-        return NGX_ERROR;
-    }
+    ngx_int_t        rc;
+    df_scope_t       scope;
+    df_predicate_t  *predicate;
 
     df_query_scope(&scope, r, problem);
 
-    rc = df_expr_where(&scope, value, at, &predicate);
+    rc = df_expr_where(&scope, value, place, &predicate);
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    return df_query_filter_and(r->pool, &r->filter, predicate);
+}
+
+
+static ngx_int_t
+df_query_where_read(df_request_t *r, const cJSON *node,
+    const df_place_t *place, df_problem_t *problem)
+{
+    ngx_int_t        rc;
+    df_scope_t       scope;
+    df_predicate_t  *predicate;
+
+    df_query_scope(&scope, r, problem);
+
+    rc = df_expr_where_json(&scope, node, place, &predicate);
     if (rc != NGX_OK) {
         return rc;
     }

@@ -133,9 +133,19 @@ ngx_int_t df_expr_check(df_scope_t *scope, df_expr_t **expr,
 ngx_int_t df_expr_predicate(df_scope_t *scope, df_expr_t *expr,
     df_predicate_t **predicate);
 
-/* where=, of text: parse, check, predicate */
+/* where=, of text or of JSON: parse, check, predicate; the place is copied */
 ngx_int_t df_expr_where(df_scope_t *scope, const ngx_str_t *text,
     const df_place_t *place, df_predicate_t **predicate);
+ngx_int_t df_expr_where_json(df_scope_t *scope, const cJSON *node,
+    const df_place_t *place, df_predicate_t **predicate);
+
+/*
+ * A condition on rows of a model alone, as SQL that needs no parameters: the
+ * predicate of a partial index.  The text is nginx.conf's; what depends on
+ * more than the row (now(), the session) is refused.
+ */
+ngx_int_t df_expr_constant(ngx_pool_t *pool, const df_model_t *model,
+    const ngx_str_t *text, ngx_str_t *sql, df_problem_t *problem);
 
 /* SQL that can stand anywhere an operand can */
 ngx_int_t df_expr_compile(df_compile_t *c, const df_expr_t *expr);

@@ -22,6 +22,13 @@
 #define df_zoned(n, a, k, s)                                                  \
     { .name = ngx_string(n), .args = a, .kind = DF_##k, .sql = s, .zone = 1 }
 
+/* the session has a say in it, so that no index may hold it */
+#define df_stable(n, a, k, s)                                                 \
+    { .name = ngx_string(n), .args = a, .kind = DF_##k, .sql = s, .stable = 1 }
+#define df_sign_stable(n, j, a, k, s)                                         \
+    { .name = ngx_string(n), .json = ngx_string(j), .args = a,                \
+      .kind = DF_##k, .sql = s, .sign = 1, .fold = 1, .stable = 1 }
+
 #define df_sign_plain(n, j, a, k, s)                                          \
     { .name = ngx_string(n), .json = ngx_string(j), .args = a,                \
       .kind = DF_##k, .sql = s, .sign = 1, .fold = 1 }
@@ -121,8 +128,8 @@ static const df_function_t  df_expr_functions[] = {
     df_compared("overlap", "overlap", NULL, NULL),
 
     df_sign_typed("+", "add", "nn", arith, "(%1 + %2)"),
-    df_sign_plain("+", "add", "zv", TIMESTAMPTZ, "(%1 + %2)"),
-    df_sign_plain("+", "add", "vz", TIMESTAMPTZ, "(%1 + %2)"),
+    df_sign_stable("+", "add", "zv", TIMESTAMPTZ, "(%1 + %2)"),
+    df_sign_stable("+", "add", "vz", TIMESTAMPTZ, "(%1 + %2)"),
     df_sign_plain("+", "add", "sv", TIMESTAMP, "(%1 + %2)"),
     df_sign_plain("+", "add", "vs", TIMESTAMP, "(%1 + %2)"),
     df_sign_plain("+", "add", "d4", DATE, "(%1 + %2)"),
@@ -135,7 +142,7 @@ static const df_function_t  df_expr_functions[] = {
 
     df_sign_typed("-", "subtract", "nn", arith, "(%1 - %2)"),
     df_sign_plain("-", "subtract", "zz", INTERVAL, "(%1 - %2)"),
-    df_sign_plain("-", "subtract", "zv", TIMESTAMPTZ, "(%1 - %2)"),
+    df_sign_stable("-", "subtract", "zv", TIMESTAMPTZ, "(%1 - %2)"),
     df_sign_plain("-", "subtract", "ss", INTERVAL, "(%1 - %2)"),
     df_sign_plain("-", "subtract", "sv", TIMESTAMP, "(%1 - %2)"),
     df_sign_plain("-", "subtract", "dd", INTEGER, "(%1 - %2)"),
@@ -265,11 +272,12 @@ static const df_function_t  df_expr_functions[] = {
     df_plain("starts_with", "tt", BOOLEAN, "starts_with(%1, %2)"),
     { .name = ngx_string("concat"), .args = "x+", .kind = DF_TEXT,
       .sql = "concat(%*)", .stable = 1, .never_null = 1 },
-    df_zoned("to_char", "zt", TEXT, "to_char(%1 AT TIME ZONE %3, %2)"),
-    df_plain("to_char", "st", TEXT, "to_char(%1, %2)"),
-    df_plain("to_char", "dt", TEXT, "to_char(%1::timestamp, %2)"),
-    df_plain("to_char", "vt", TEXT, "to_char(%1, %2)"),
-    df_plain("to_char", "nt", TEXT, "to_char(%1, %2)"),
+    { .name = ngx_string("to_char"), .args = "zt", .kind = DF_TEXT,
+      .sql = "to_char(%1 AT TIME ZONE %3, %2)", .zone = 1, .stable = 1 },
+    df_stable("to_char", "st", TEXT, "to_char(%1, %2)"),
+    df_stable("to_char", "dt", TEXT, "to_char(%1::timestamp, %2)"),
+    df_stable("to_char", "vt", TEXT, "to_char(%1, %2)"),
+    df_stable("to_char", "nt", TEXT, "to_char(%1, %2)"),
 
     /* dates and times */
 
@@ -308,7 +316,7 @@ static const df_function_t  df_expr_functions[] = {
     df_part_span("minute", INTEGER, "::integer"),
     df_part_time("second", NUMERIC, ""),
     df_part_span("second", NUMERIC, ""),
-    df_plain("epoch", "z", NUMERIC, "extract(epoch FROM %1)"),
+    df_stable("epoch", "z", NUMERIC, "extract(epoch FROM %1)"),
     df_plain("epoch", "s", NUMERIC, "extract(epoch FROM %1)"),
     df_plain("epoch", "d", NUMERIC, "extract(epoch FROM %1)"),
     df_plain("epoch", "c", NUMERIC, "extract(epoch FROM %1)"),
@@ -321,8 +329,7 @@ static const df_function_t  df_expr_functions[] = {
     /* types */
 
     df_plain("text", "j", TEXT, "(%1 #>> '{}')"),
-    { .name = ngx_string("text"), .args = "x", .kind = DF_TEXT,
-      .sql = "(%1::text)", .stable = 1 },
+    df_stable("text", "x", TEXT, "(%1::text)"),
     df_plain("numeric", "n", NUMERIC, "(%1::numeric)"),
     df_plain("numeric", "q", NUMERIC, "(%1::numeric)"),
     df_plain("integer", "n", INTEGER, "(%1::integer)"),
@@ -339,27 +346,23 @@ static const df_function_t  df_expr_functions[] = {
     df_plain("date", "d", DATE, "%1"),
     df_zoned("date", "z", DATE, "((%1 AT TIME ZONE %2)::date)"),
     df_plain("date", "s", DATE, "(%1::date)"),
-    { .name = ngx_string("date"), .args = "q", .kind = DF_DATE,
-      .sql = "(%1::date)", .stable = 1 },
+    df_stable("date", "q", DATE, "(%1::date)"),
     df_plain("time", "c", TIME, "%1"),
     df_zoned("time", "z", TIME, "((%1 AT TIME ZONE %2)::time)"),
     df_plain("time", "s", TIME, "(%1::time)"),
-    { .name = ngx_string("time"), .args = "q", .kind = DF_TIME,
-      .sql = "(%1::time)", .stable = 1 },
+    df_stable("time", "q", TIME, "(%1::time)"),
     df_plain("timestamp", "s", TIMESTAMP, "%1"),
     df_plain("timestamp", "d", TIMESTAMP, "(%1::timestamp)"),
     df_zoned("timestamp", "z", TIMESTAMP, "(%1 AT TIME ZONE %2)"),
-    { .name = ngx_string("timestamp"), .args = "q", .kind = DF_TIMESTAMP,
-      .sql = "(%1::timestamp)", .stable = 1 },
+    df_stable("timestamp", "q", TIMESTAMP, "(%1::timestamp)"),
     df_plain("timestamptz", "z", TIMESTAMPTZ, "%1"),
     df_zoned("timestamptz", "s", TIMESTAMPTZ, "(%1 AT TIME ZONE %2)"),
     df_zoned("timestamptz", "d", TIMESTAMPTZ,
              "(%1::timestamp AT TIME ZONE %2)"),
-    { .name = ngx_string("timestamptz"), .args = "q", .kind = DF_TIMESTAMPTZ,
-      .sql = "(%1::timestamptz)", .stable = 1 },
+    df_stable("timestamptz", "q", TIMESTAMPTZ, "(%1::timestamptz)"),
     df_plain("interval", "v", INTERVAL, "%1"),
     df_plain("interval", "c", INTERVAL, "(%1::interval)"),
-    df_plain("interval", "q", INTERVAL, "(%1::interval)"),
+    df_stable("interval", "q", INTERVAL, "(%1::interval)"),
 
     /* arrays and json */
 

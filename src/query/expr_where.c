@@ -255,8 +255,10 @@ df_expr_compare_literal(df_scope_t *scope, const df_expr_t *literal,
         return df_expr_refuse_at(scope, literal, "type", "expected %V; a "
                                  "number is none", &type->expected);
 
-    } else if (literal->literal == DF_LITERAL_BOOLEAN
-               && type->kind != DF_BOOLEAN && type->kind != DF_JSON)
+    } else if ((literal->literal == DF_LITERAL_BOOLEAN
+                && type->kind != DF_BOOLEAN && type->kind != DF_JSON)
+               || (literal->literal == DF_LITERAL_JSON
+                   && type->kind != DF_JSON))
     {
         return df_expr_refuse_at(scope, literal, "type", "expected %V",
                                  &type->expected);
@@ -337,7 +339,7 @@ df_expr_compare_param(const df_expr_t *param, const df_predicate_t *p)
 }
 
 
-/* eq of an array in JSON */
+/* an array in JSON where one value is compared: of an array, of json */
 
 static ngx_int_t
 df_expr_compare_array(df_scope_t *scope, df_expr_t *list, df_predicate_t *p)
@@ -348,6 +350,18 @@ df_expr_compare_array(df_scope_t *scope, df_expr_t *list, df_predicate_t *p)
     ngx_uint_t      n;
     df_field_t      element;
     df_predicate_t  of;
+
+    if (!p->field->array) {
+
+        if (df_query_operand_type(p)->kind == DF_JSON && list->member) {
+            p->noperands = 1;
+            return df_expr_compare_literal(scope, list, p, p->operands);
+        }
+
+        return df_expr_refuse_at(scope, list, "type",
+                                 "\"%V\" takes one value; did you mean "
+                                 "\"in\"?", &p->op->name);
+    }
 
     values = ngx_palloc(scope->pool, (list->nargs + 1) * sizeof(df_value_t));
     if (values == NULL) {
@@ -399,8 +413,7 @@ df_expr_compare_list(df_scope_t *scope, df_expr_t *list, df_predicate_t *p)
     if (p->op->operand != DF_OPERAND_LIST
         && p->op->operand != DF_OPERAND_ELEMENTS)
     {
-        return p->field->array ? df_expr_compare_array(scope, list, p)
-                               : NGX_ABORT;
+        return df_expr_compare_array(scope, list, p);
     }
 
     for (item = list->args; item; item = item->next) {
@@ -557,18 +570,51 @@ df_expr_predicate(df_scope_t *scope, df_expr_t *expr,
 }
 
 
+static ngx_int_t
+df_expr_where_check(df_scope_t *scope, df_expr_t *expr,
+    df_predicate_t **predicate)
+{
+    ngx_int_t  rc;
+
+    rc = df_expr_check(scope, &expr, DF_EXPR_ROW);
+
+    return (rc == NGX_OK) ? df_expr_predicate(scope, expr, predicate) : rc;
+}
+
+
 ngx_int_t
 df_expr_where(df_scope_t *scope, const ngx_str_t *text,
     const df_place_t *place, df_predicate_t **predicate)
 {
-    ngx_int_t    rc;
-    df_expr_t   *expr;
+    ngx_int_t          rc;
+    df_expr_t         *expr;
+    const df_place_t  *at;
 
-    rc = df_expr_parse(scope->pool, text, place, &expr, scope->problem);
-
-    if (rc == NGX_OK) {
-        rc = df_expr_check(scope, &expr, DF_EXPR_ROW);
+    at = df_query_place_copy(scope->pool, place);
+    if (at == NULL) {
+        return NGX_ERROR;
     }
 
-    return (rc == NGX_OK) ? df_expr_predicate(scope, expr, predicate) : rc;
+    rc = df_expr_parse(scope->pool, text, at, &expr, scope->problem);
+
+    return (rc == NGX_OK) ? df_expr_where_check(scope, expr, predicate) : rc;
+}
+
+
+ngx_int_t
+df_expr_where_json(df_scope_t *scope, const cJSON *node,
+    const df_place_t *place, df_predicate_t **predicate)
+{
+    ngx_int_t          rc;
+    df_expr_t         *expr;
+    const df_place_t  *at;
+
+    at = df_query_place_copy(scope->pool, place);
+    if (at == NULL) {
+        return NGX_ERROR;
+    }
+
+    rc = df_expr_read(scope->pool, node, at, &expr, scope->problem);
+
+    return (rc == NGX_OK) ? df_expr_where_check(scope, expr, predicate) : rc;
 }

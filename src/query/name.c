@@ -196,6 +196,13 @@ df_query_join(df_scope_t *scope, const df_join_t *parent,
     df_join_t         *added, **joins;
     const df_join_t   *up;
 
+    if (scope->joins == NULL) {
+        return df_query_refuse(scope->problem, DF_PROBLEM_UNKNOWN_FIELD,
+                               place, "unknown_field",
+                               "\"%V\" is a relation, and relations can not "
+                               "be followed here", &relation->name);
+    }
+
     joins = scope->joins->elts;
 
     for (i = 0; i < scope->joins->nelts; i++) {
