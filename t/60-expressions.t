@@ -10,7 +10,8 @@ use DataflowTest;
 binmode Test::More->builder->$_, ':utf8'
     for qw(output failure_output todo_output);
 
-my $t = DataflowTest->new(models => <<'CONF')->start;
+my $t = DataflowTest->new(allow => qr/SQLSTATE 0A000/,
+                          models => <<'CONF')->start;
         location /api/things {
             dataflow_model things {
                 field name   text;
@@ -180,6 +181,110 @@ subtest 'mistakes are told with their place and the mend' => sub {
     refused('price < 1 < 2', 'invalid_value', qr/^at character 11/);
     refused(q{at > '2026-01-01'}, 'invalid_value', qr/with an offset/);
     refused(q{date_trunc('dya', at) = now()}, 'invalid_value', qr/'day'\?/);
+};
+
+
+# the same in JSON
+
+sub asked {
+    return $t->post('/api/things/query', qq({"where":$_[0]}),
+                    'Content-Type' => 'application/json');
+}
+
+sub asks {
+    my ($where, @ids) = @_;
+    my $r = asked($where);
+
+    is($r->code == 200 ? join(',', map { $_->{id} } @{ $r->json->{data} })
+                       : $r->json->{detail},
+       join(',', @ids), $where);
+}
+
+sub denied {
+    my ($where, $code, $pointer, $detail) = @_;
+    my $r = asked($where);
+
+    is($r->code, 400, "$where: refused");
+    is($r->json->{code}, $code, "$where: as $code");
+    is($r->json->{errors}[0]{pointer}, $pointer, "$where: the pointer");
+    like($r->json->{errors}[0]{detail}, $detail, "$where: what is wrong");
+}
+
+
+subtest 'in JSON a string is infix, and $name a call' => sub {
+    asks('"price > 50"', 2);
+    asks('{"$gt":["price",50]}', 2);
+    asks('{"$gt":["price * stock",30]}', 1);
+    asks('{"$gt":[{"$multiply":["price","stock"]},30]}', 1);
+    asks('{"$gt":[{"$add":["stock","stock","stock",1]},9]}', 1);
+    asks('{"$and":[{"$gt":["price",5]},"stock = 0"]}', 2);
+    asks(q({"$in":["name",["'Apple'","null"]]}), 1, 3);
+    asks(q({"$eq":[{"$date_trunc":["month","at"]},)
+         . q({"$literal":"2026-01-01T00:00:00Z"}]}), 1);
+    asks(q({"$eq":[{"$case":["stock > 1","'many'","'few'"]},"'many'"]}), 1);
+    asks(q({"$eq":[{"$case":["stock > 1","'many'","stock = 0","'none'"]},)
+         . q("'none'"]}), 2);
+    asks(q({"$eq":[{"$if":["stock > 1","'many'","'few'"]},"'few'"]}), 2, 3);
+    asks('{"$eq":[{"$year":"at"},2026]}', 1, 2);
+    asks('{"$eq":[{"$extract":["year","at"]},2026]}', 1, 2);
+    asks('{"$isnull":"price"}', 3);
+};
+
+
+subtest 'in JSON a member compares as in a filter' => sub {
+    asks('{"price":{"$gt":50}}', 2);
+    asks('{"price":{"$gt":5,"$lt":50},"flag":true}', 1);
+    asks('{"name":{"$in":["Apple",null]}}', 1, 3);
+    asks('{"$or":[{"stock":0},{"name":"Apple"}]}', 1, 2);
+    asks('{"$not":{"stock":0}}', 1);
+    asks('{"attrs.color":"red"}', 1);
+    asks('{"attrs":{"$contains":{"color":"red"}}}', 1);
+    asks('{"attrs":{"color":"red","size":3}}', 1);
+    asks('{"attrs.color":{"$in":["red",{"a":1}]}}', 1);
+    asks('{"tags":["x","y"]}', 1);
+    asks('{"tags":{"$has":"x"}}', 1);
+    asks('{"tags":{"$contains":["y"]}}', 1);
+    asks('{"price":{"$between":[1,50]}}', 1);
+    asks('{"price":{"$isnull":true}}', 3);
+    asks('{"maker.tier":"vip"}', 1);
+};
+
+
+subtest 'mistakes in JSON are told with a pointer' => sub {
+    denied('{"prize":1}', 'unknown_field', '/where/prize', qr/"price"\?/);
+    denied('{"$multply":["price",1]}', 'unknown_operator', '/where/$multply',
+           qr/"\$multply"; did you mean "\$multiply"\?/);
+    denied('{"price":{"$gtt":5}}', 'unknown_operator', '/where/price/$gtt',
+           qr/did you mean "\$gt"\?/);
+    denied('{"price":{"$sum":5}}', 'unknown_operator', '/where/price/$sum',
+           qr/compares nothing/);
+    denied('{"$lt":["price +",3]}', 'invalid_value', '/where/$lt/0',
+           qr/^at character 8: expected a value/);
+    denied('{"price":[1,2]}', 'invalid_value', '/where/price', qr/"in"\?/);
+    denied('{"price":{"$between":[1]}}', 'invalid_value',
+           '/where/price/$between', qr/two values/);
+    denied('{"$gt":[{"$sum":"price"},1]}', 'invalid_value',
+           '/where/$gt/0/$sum', qr/having/);
+    denied('{}', 'invalid_value', '/where', qr/\$sum/);
+    denied('["price > 5"]', 'invalid_value', '/where', qr/not an array/);
+    denied('{"name":"a\u0000b"}', 'invalid_value', '/where/name', qr/U\+0000/);
+    denied(q({"$eq":["name","'a\u0000'"]}), 'invalid_value', '/where/$eq/1',
+           qr/U\+0000/);
+    denied('{"name":5}', 'invalid_value', '/where/name', qr/a string/);
+};
+
+
+subtest 'what is stored can make a calculation fail: 422' => sub {
+    for ('1 / stock > 0', 'numeric(name) > 1', 'stock * 1000000000 > 1',
+         'sqrt(-price) > 1', q{date_bin('1 month', at) = now()})
+    {
+        my $r = where($_);
+
+        is($r->code, 422, "$_: refused");
+        is($r->json->{code}, 'validation_failed', "$_: as what is stored");
+    }
+
+    is(where(q{name ~ '('})->code, 400, 'a pattern is of the request');
 };
 
 

@@ -481,6 +481,10 @@ df_expr_call_finish(df_scope_t *scope, df_expr_t *expr)
     nullable = function->aggregate;
     all = 1;
 
+    if (scope->request) {
+        scope->request->calculates = 1;
+    }
+
     if (expr->distinct && (expr->nargs == 0
                            || ngx_strstr(function->sql, "%d") == NULL))
     {

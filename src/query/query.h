@@ -236,6 +236,8 @@ typedef struct {
     unsigned               has_cursor:1;
     unsigned               if_match_any:1;
     unsigned               has_if_match:1;
+    unsigned               calculates:1;    /* an expression of it calls what
+                                               can fail with what is stored */
     unsigned               dry_run:1;
     unsigned               minimal:1;   /* the record is not wanted back */
 } df_request_t;

@@ -30,6 +30,7 @@ typedef struct {
 
 
 static const df_query_sqlstate_t *df_query_sqlstate_find(const char *state);
+static ngx_uint_t df_query_sqlstate_is_asked(const df_query_sqlstate_t *s);
 static void df_query_sqlstate_timezone(const df_request_t *r,
     df_problem_t *problem);
 static ngx_uint_t df_query_sqlstate_raised(const df_pg_error_t *error,
@@ -90,6 +91,8 @@ static const df_query_sqlstate_t  df_query_sqlstates[] = {
       "a value does not suit the database", 0, 0 },
     { "22", DF_PROBLEM_INVALID_VALUE, DF_PROBLEM_VALIDATION_FAILED, NULL,
       "a value does not suit the database", 0, 0 },
+    { "0A", DF_PROBLEM_INVALID_VALUE, DF_PROBLEM_VALIDATION_FAILED, NULL,
+      "the database can not do this with these values", 0, NGX_LOG_ERR },
     { "54", DF_BOTH(TOO_COMPLEX), NULL,
       "the request is too complex for the database", 0, 0 },
 
@@ -215,7 +218,8 @@ df_query_problem(const df_request_t *r, const df_pg_error_t *error,
 
     /* what a calculation stumbles over is stored, not asked for */
 
-    code = (reads && (r->op != DF_AGGREGATE || s->item)) ? s->read : s->write;
+    code = (reads && (!r->calculates || df_query_sqlstate_is_asked(s)))
+           ? s->read : s->write;
 
     (void) df_problem_set(problem, code, "%s", detail);
     problem->retry_after = s->retry_after;
@@ -240,6 +244,16 @@ df_query_problem(const df_request_t *r, const df_pg_error_t *error,
     } else if (r->timezone.len && ngx_strcmp(s->item, "timezone") == 0) {
         df_query_sqlstate_timezone(r, problem);
     }
+}
+
+
+/* what only a word of the request can be to blame for */
+
+static ngx_uint_t
+df_query_sqlstate_is_asked(const df_query_sqlstate_t *s)
+{
+    return s->item && (ngx_strcmp(s->item, "pattern") == 0
+                       || ngx_strcmp(s->item, "timezone") == 0);
 }
 
 
