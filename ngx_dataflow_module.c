@@ -40,6 +40,11 @@ static ngx_command_t  ngx_dataflow_commands[] = {
       df_http_conf_model,
       NGX_HTTP_LOC_CONF_OFFSET, 0, NULL },
 
+    { ngx_string("dataflow_analytics"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_BLOCK|NGX_CONF_NOARGS,
+      df_http_conf_analytics,
+      NGX_HTTP_LOC_CONF_OFFSET, 0, NULL },
+
     { ngx_string("dataflow_limit_rows"),
       NGX_DATAFLOW_ANYWHERE|NGX_CONF_1MORE,
       df_http_conf_limit_rows,
@@ -95,7 +100,8 @@ ngx_module_t  ngx_dataflow_module = {
 };
 
 
-/* what stands in the blocks of dataflow_database and dataflow_model */
+/* what stands in the blocks of dataflow_database, dataflow_model and
+   dataflow_analytics, and in those of its reports */
 
 static ngx_command_t  ngx_dataflow_block_commands[] = {
 
@@ -159,6 +165,66 @@ static ngx_command_t  ngx_dataflow_block_commands[] = {
       ngx_conf_set_str_slot,
       0, offsetof(df_model_t, description), NULL },
 
+    { ngx_string("report"),
+      DF_ANALYTICS_BLOCK|NGX_CONF_BLOCK|NGX_CONF_1MORE,
+      df_report_conf_report,
+      0, 0, NULL },
+
+    { ngx_string("dashboard"),
+      DF_ANALYTICS_BLOCK|NGX_CONF_1MORE,
+      df_report_conf_dashboard,
+      0, 0, NULL },
+
+    { ngx_string("from"),
+      DF_REPORT_BLOCK|NGX_CONF_TAKE1,
+      df_report_conf_from,
+      0, 0, NULL },
+
+    { ngx_string("param"),
+      DF_REPORT_BLOCK|NGX_CONF_ANY,
+      df_report_conf_param,
+      0, 0, NULL },
+
+    { ngx_string("filter"),
+      DF_REPORT_BLOCK|NGX_CONF_ANY,
+      df_report_conf_filter,
+      0, 0, NULL },
+
+    { ngx_string("group"),
+      DF_REPORT_BLOCK|NGX_CONF_ANY,
+      df_report_conf_group,
+      0, 0, NULL },
+
+    { ngx_string("value"),
+      DF_REPORT_BLOCK|NGX_CONF_ANY,
+      df_report_conf_value,
+      0, 0, NULL },
+
+    { ngx_string("having"),
+      DF_REPORT_BLOCK|NGX_CONF_ANY,
+      df_report_conf_having,
+      0, 0, NULL },
+
+    { ngx_string("sort"),
+      DF_REPORT_BLOCK|NGX_CONF_1MORE,
+      df_report_conf_sort,
+      0, 0, NULL },
+
+    { ngx_string("limit"),
+      DF_REPORT_BLOCK|NGX_CONF_TAKE1,
+      df_report_conf_limit,
+      0, 0, NULL },
+
+    { ngx_string("timezone"),
+      DF_REPORT_BLOCK|NGX_CONF_TAKE1,
+      df_report_conf_timezone,
+      0, 0, NULL },
+
+    { ngx_string("description"),
+      DF_REPORT_BLOCK|NGX_CONF_TAKE1,
+      ngx_conf_set_str_slot,
+      0, offsetof(df_report_t, description), NULL },
+
       ngx_null_command
 };
 
@@ -188,7 +254,9 @@ ngx_module_t  ngx_dataflow_block_module = {
 static ngx_int_t
 ngx_dataflow_postconfiguration(ngx_conf_t *cf)
 {
-    df_http_main_conf_t  *dmcf;
+    ngx_uint_t             i;
+    df_analytics_t       **analytics;
+    df_http_main_conf_t   *dmcf;
 
     dmcf = ngx_http_conf_get_module_main_conf(cf, ngx_dataflow_module);
 
@@ -198,6 +266,14 @@ ngx_dataflow_postconfiguration(ngx_conf_t *cf)
 
     if (df_schema_finish(cf, &dmcf->schema) != NGX_OK) {
         return NGX_ERROR;
+    }
+
+    analytics = dmcf->analytics.elts;
+
+    for (i = 0; i < dmcf->analytics.nelts; i++) {
+        if (df_report_finish(cf, analytics[i], &dmcf->schema) != NGX_OK) {
+            return NGX_ERROR;
+        }
     }
 
     return df_openapi_finish(cf, dmcf);

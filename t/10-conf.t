@@ -114,6 +114,26 @@ $_[0]
 }
 CONF
 
+# beside models to report on
+$context{shop} = sub { $context{server}->(<<"CONF") };
+location /products { dataflow_model products {
+    field price numeric; field stock integer; field category text; } }
+location /orders { dataflow_model orders {
+    field total numeric; field status text; } }
+location /order_items { dataflow_model order_items {
+    field order_id bigint; field product_id bigint;
+    field quantity integer; field price numeric;
+    relation order orders order_id;
+    relation product products product_id; } }
+$_[0]
+CONF
+
+$context{report} = sub { $context{shop}->(<<"CONF") };
+location /reports { dataflow_analytics { report example {
+$_[0]
+} } }
+CONF
+
 # a model to relate to, and fields of every kind
 $context{field} = sub { $context{model}->("field $_[0]; #!") };
 $context{option} = sub { $context{model}->("field f $_[0]; #!") };
@@ -936,6 +956,8 @@ for ('name varchar(10)', 'name text[]', 'size numeric(5,1)', 'born text') {
         my $context = $block =~ /^http \{/m ? 'http'
                     : $block =~ /^dataflow_database/ ? 'http'
                     : $block =~ /^dataflow_model/ ? 'example'
+                    : $block =~ /dataflow_analytics/ ? 'shop'
+                    : $block =~ /^from/ ? 'report'
                     : $block =~ /^(?:dataflow_|location)/ ? 'server'
                     : 'model';
 

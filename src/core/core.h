@@ -322,6 +322,8 @@ ngx_int_t df_problem_print(const df_problem_t *p, const ngx_str_t *instance,
 
 #define DF_DATABASE_BLOCK  0x02000000
 #define DF_MODEL_BLOCK     0x04000000
+#define DF_ANALYTICS_BLOCK 0x08000000
+#define DF_REPORT_BLOCK    0x10000000
 
 /* parses the block that follows; conf is what its commands receive */
 char *df_conf_block(ngx_conf_t *cf, ngx_uint_t bit, void *conf);

@@ -17,11 +17,13 @@
 static ngx_int_t df_http_conf_resolve(ngx_conf_t *cf,
     df_http_main_conf_t *dmcf, df_http_use_t *use);
 static ngx_str_t *df_http_conf_database_at(void *list, ngx_uint_t i);
-static ngx_int_t df_http_conf_is_prefix(ngx_conf_t *cf,
-    ngx_http_core_loc_conf_t *clcf);
+static ngx_int_t df_http_conf_prefix(ngx_conf_t *cf,
+    df_http_loc_conf_t *dlcf, ngx_http_handler_pt handler);
 static char *df_http_merge_rules(ngx_conf_t *cf, df_http_loc_conf_t *prev,
     df_http_loc_conf_t *conf);
 static char *df_http_merge_model(ngx_conf_t *cf, df_http_loc_conf_t *conf,
+    ngx_http_core_loc_conf_t *clcf);
+static char *df_http_merge_analytics(ngx_conf_t *cf, df_http_loc_conf_t *conf,
     ngx_http_core_loc_conf_t *clcf);
 static ngx_str_t *df_http_conf_operation_at(void *list, ngx_uint_t i);
 
@@ -52,6 +54,9 @@ df_http_create_main_conf(ngx_conf_t *cf)
     if (df_pg_conf_init(cf, &dmcf->pg) != NGX_OK
         || df_schema_conf_init(cf, &dmcf->schema) != NGX_OK
         || ngx_array_init(&dmcf->uses, cf->pool, 4, sizeof(df_http_use_t))
+           != NGX_OK
+        || ngx_array_init(&dmcf->analytics, cf->pool, 1,
+                          sizeof(df_analytics_t *))
            != NGX_OK)
     {
         return NULL;
@@ -145,6 +150,7 @@ df_http_create_loc_conf(ngx_conf_t *cf)
      * set by ngx_pcalloc():
      *
      *     conf->model = NULL;
+     *     conf->analytics = NULL;
      *     conf->rules.expose = 0;
      *     conf->rules.secret = NULL;
      *     conf->body_limit = 0;
@@ -187,6 +193,7 @@ df_http_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
 
     if (clcf->noname) {
         conf->model = prev->model;
+        conf->analytics = prev->analytics;
         conf->path = prev->path;
         conf->health = prev->health;
         conf->openapi = prev->openapi;
@@ -195,6 +202,10 @@ df_http_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
 
         if (clcf->lmt_excpt && conf->model && clcf->handler == NULL) {
             clcf->handler = df_http_handler;
+        }
+
+        if (clcf->lmt_excpt && conf->analytics && clcf->handler == NULL) {
+            clcf->handler = df_http_analytics_handler;
         }
 
         if (clcf->lmt_excpt && conf->health && clcf->handler == NULL) {
@@ -208,6 +219,10 @@ df_http_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
 
     if (conf->model) {
         return df_http_merge_model(cf, conf, clcf);
+    }
+
+    if (conf->analytics) {
+        return df_http_merge_analytics(cf, conf, clcf);
     }
 
     return NGX_CONF_OK;
@@ -292,6 +307,44 @@ df_http_merge_model(ngx_conf_t *cf, df_http_loc_conf_t *conf,
 
     conf->body_limit = clcf->client_max_body_size;
     clcf->client_max_body_size = 0;
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+df_http_merge_analytics(ngx_conf_t *cf, df_http_loc_conf_t *conf,
+    ngx_http_core_loc_conf_t *clcf)
+{
+    df_analytics_t  *analytics;
+
+    analytics = conf->analytics;
+
+    if (conf->database == NULL) {
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                      "no database for \"dataflow_analytics\": add \"dataflow "
+                      "NAME;\" to its location, its server or http in %s:%ui",
+                      analytics->file, analytics->line);
+        return NGX_CONF_ERROR;
+    }
+
+    if (clcf->handler != df_http_analytics_handler
+        && !(clcf->noname && clcf->handler == NULL))
+    {
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                      "location \"%V\" of \"dataflow_analytics\" has a "
+                      "directive that answers instead of it: move it to a "
+                      "location of its own in %s:%ui",
+                      &clcf->name, analytics->file, analytics->line);
+        return NGX_CONF_ERROR;
+    }
+
+    /* what is in "if" and "limit_except" asks the same reports */
+
+    if (!clcf->noname) {
+        analytics->database = conf->database;
+        analytics->rules = conf->rules;
+    }
 
     return NGX_CONF_OK;
 }
@@ -384,26 +437,97 @@ df_http_conf_model(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     df_http_loc_conf_t *dlcf = conf;
 
-    df_http_main_conf_t       *dmcf;
-    ngx_http_core_loc_conf_t  *clcf;
+    df_http_main_conf_t  *dmcf;
 
     if (dlcf->model) {
         return "is duplicate";
     }
 
-    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
-
-    if (df_http_conf_is_prefix(cf, clcf) != NGX_OK
-        || df_http_conf_handle(cf, clcf, df_http_handler) != NGX_OK)
-    {
+    if (df_http_conf_prefix(cf, dlcf, df_http_handler) != NGX_OK) {
         return NGX_CONF_ERROR;
     }
 
     dmcf = ngx_http_conf_get_module_main_conf(cf, ngx_dataflow_module);
 
     dlcf->model = df_schema_conf_model(cf, &dmcf->schema);
-    if (dlcf->model == NULL) {
+
+    if (dlcf->model == NULL
+        || df_openapi_location(cf, dlcf, df_openapi_model, NULL) != NGX_OK)
+    {
         return NGX_CONF_ERROR;
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+char *
+df_http_conf_analytics(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    df_http_loc_conf_t *dlcf = conf;
+
+    df_analytics_t       **analytics;
+    df_http_main_conf_t   *dmcf;
+
+    if (dlcf->analytics) {
+        return "is duplicate";
+    }
+
+    if (df_http_conf_prefix(cf, dlcf, df_http_analytics_handler) != NGX_OK) {
+        return NGX_CONF_ERROR;
+    }
+
+    dmcf = ngx_http_conf_get_module_main_conf(cf, ngx_dataflow_module);
+
+    dlcf->analytics = df_report_conf_analytics(cf);
+    analytics = ngx_array_push(&dmcf->analytics);
+
+    if (dlcf->analytics == NULL || analytics == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    *analytics = dlcf->analytics;
+
+    if (df_openapi_location(cf, dlcf, df_openapi_analytics, NULL) != NGX_OK) {
+        return NGX_CONF_ERROR;
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+/* what is behind the prefix is the record's key, or the report's name */
+
+static ngx_int_t
+df_http_conf_prefix(ngx_conf_t *cf, df_http_loc_conf_t *dlcf,
+    ngx_http_handler_pt handler)
+{
+    ngx_str_t                 *value;
+    const char                *kind;
+    ngx_http_core_loc_conf_t  *clcf;
+
+    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+
+    kind = clcf->exact_match ? "an exact" : clcf->named ? "a named" : NULL;
+
+#if (NGX_PCRE)
+    if (clcf->regex) {
+        kind = "a regular expression";
+    }
+#endif
+
+    if (kind) {
+        value = cf->args->elts;
+
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"%V\" cannot be in %s location \"%V\": write a "
+                           "prefix location, such as \"location "
+                           "/api/products\"", &value[0], kind, &clcf->name);
+        return NGX_ERROR;
+    }
+
+    if (df_http_conf_handle(cf, clcf, handler) != NGX_OK) {
+        return NGX_ERROR;
     }
 
     dlcf->path = clcf->name;
@@ -416,42 +540,7 @@ df_http_conf_model(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         clcf->auto_redirect = 1;
     }
 
-    if (df_openapi_location(cf, dlcf, df_openapi_model, NULL) != NGX_OK) {
-        return NGX_CONF_ERROR;
-    }
-
-    return NGX_CONF_OK;
-}
-
-
-/* what is behind the prefix is the record's key */
-
-static ngx_int_t
-df_http_conf_is_prefix(ngx_conf_t *cf, ngx_http_core_loc_conf_t *clcf)
-{
-    const char  *kind;
-
-    if (clcf->exact_match) {
-        kind = "an exact";
-
-    } else if (clcf->named) {
-        kind = "a named";
-
-#if (NGX_PCRE)
-    } else if (clcf->regex) {
-        kind = "a regular expression";
-#endif
-
-    } else {
-        return NGX_OK;
-    }
-
-    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                       "\"dataflow_model\" cannot be in %s location \"%V\": "
-                       "write a prefix location, such as \"location "
-                       "/api/products\"", kind, &clcf->name);
-
-    return NGX_ERROR;
+    return NGX_OK;
 }
 
 

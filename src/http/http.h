@@ -12,6 +12,7 @@
 
 
 #include "query/query.h"
+#include "query/report.h"
 #include <ngx_http.h>
 
 
@@ -23,6 +24,7 @@ typedef struct {
     df_schema_conf_t   schema;
     df_zone_t         *zone;            /* NULL without databases */
     ngx_array_t        uses;            /* df_http_use_t */
+    ngx_array_t        analytics;       /* df_analytics_t * */
     ngx_array_t        openapis;        /* df_http_openapi_t * */
     ngx_array_t        locations;       /* that they tell of */
 } df_http_main_conf_t;
@@ -39,7 +41,8 @@ typedef struct {
 
 typedef struct {
     df_database_t     *database;        /* dataflow NAME */
-    df_model_t        *model;           /* never inherited */
+    df_model_t        *model;           /* never inherited, nor is */
+    df_analytics_t    *analytics;
     df_rules_t         rules;           /* but for the secret, which only
                                            workers know */
     ngx_uint_t         default_limit;   /* as written, or unset */
@@ -69,6 +72,7 @@ char *df_http_conf_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *df_http_conf_database(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *df_http_conf_use(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *df_http_conf_model(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *df_http_conf_analytics(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *df_http_conf_limit_rows(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *df_http_conf_expose(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *df_http_conf_health(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
@@ -77,9 +81,10 @@ char *df_http_conf_openapi(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 /* makes the documents of dataflow_openapi: models are finished */
 ngx_int_t df_openapi_finish(ngx_conf_t *cf, df_http_main_conf_t *dmcf);
 
-/* content handlers of a location with a model, with dataflow_health, with
-   dataflow_openapi */
+/* content handlers of a location with a model, with dataflow_analytics, with
+   dataflow_health, with dataflow_openapi */
 ngx_int_t df_http_handler(ngx_http_request_t *r);
+ngx_int_t df_http_analytics_handler(ngx_http_request_t *r);
 ngx_int_t df_http_health_handler(ngx_http_request_t *r);
 ngx_int_t df_http_openapi_handler(ngx_http_request_t *r);
 

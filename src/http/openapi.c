@@ -224,6 +224,7 @@ df_openapi_init(df_openapi_t *doc, ngx_pool_t *pool)
         || df_writer_init(&doc->shared, pool, DF_OPENAPI_CHUNK) != NGX_OK
         || df_writer_init(&doc->parameters, pool, DF_OPENAPI_CHUNK) != NGX_OK
         || df_writer_init(&doc->models, pool, 1024) != NGX_OK
+        || df_writer_init(&doc->reports, pool, 1024) != NGX_OK
         || df_writer_init(&doc->types, pool, 1024) != NGX_OK)
     {
         return NGX_ERROR;
@@ -330,7 +331,9 @@ df_openapi_print(df_openapi_t *doc, df_http_openapi_t *openapi,
     df_openapi_part(&w, &doc->types);
     df_json_put(&w, "},'models':{");
     df_openapi_part(&w, &doc->models);
-    df_json_put(&w, "}}}");
+    df_json_put(&w, "},'reports':[");
+    df_openapi_part(&w, &doc->reports);
+    df_json_put(&w, "]}}");
 
     return df_writer_text(&w, text);
 }

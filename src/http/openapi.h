@@ -5,15 +5,16 @@
  * The OpenAPI document of a server, which is made when the configuration is
  * read.  Each directive that makes a location an API says how it is described:
  *
- *     openapi.c           the directive, the document as a whole, serving it
- *     openapi_model.c     a location with a model
- *     openapi_paths.c     its operations
- *     openapi_params.c    their parameters
- *     openapi_schemas.c   records, bodies, filters
- *     openapi_types.c     the values of fields
- *     openapi_example.c   examples of them
- *     openapi_pattern.c   regular expressions, as JSON Schema has them
- *     openapi_problems.c  refusals
+ *     openapi.c            the directive, the document as a whole, serving it
+ *     openapi_model.c      a location with a model
+ *     openapi_paths.c      its operations
+ *     openapi_params.c     their parameters
+ *     openapi_schemas.c    records, bodies, filters
+ *     openapi_types.c      the values of fields
+ *     openapi_example.c    examples of them
+ *     openapi_pattern.c    regular expressions, as JSON Schema has them
+ *     openapi_analytics.c  a location with reports
+ *     openapi_problems.c   refusals
  */
 
 
@@ -61,6 +62,7 @@ struct df_openapi_s {
     df_writer_t           shared;       /* of what they share */
     df_writer_t           parameters;
     df_writer_t           models;       /* of x-dataflow */
+    df_writer_t           reports;
     df_writer_t           types;
 
     df_openapi_names_t    names;        /* of what is in the document */
@@ -77,6 +79,17 @@ ngx_int_t df_openapi_once(df_openapi_t *doc, const char *kind,
 /* what a model is called, which is more than its name when another one of the
    document has the same */
 ngx_str_t df_openapi_name(df_openapi_t *doc, const df_model_t *model);
+
+
+/* a path as URLs have it: its braces are none of what is to be filled in */
+ngx_int_t df_openapi_url(ngx_pool_t *pool, const ngx_str_t *path,
+    ngx_str_t *url);
+
+
+/* a location with dataflow_analytics */
+
+ngx_int_t df_openapi_analytics(df_openapi_t *doc, df_http_loc_conf_t *conf,
+    void *data);
 
 
 /* a location with a model */

@@ -46,33 +46,11 @@ df_openapi_model(df_openapi_t *doc, df_http_loc_conf_t *conf, void *data)
 static ngx_int_t
 df_openapi_model_path(df_openapi_model_t *m)
 {
-    u_char     *p;
-    size_t      i;
-    ngx_int_t   rc;
-    ngx_str_t  *path;
+    ngx_int_t  rc;
 
-    path = &m->conf->path;
-
-    p = ngx_pnalloc(m->doc->pool, 3 * path->len + 1);
-    if (p == NULL) {
+    if (df_openapi_url(m->doc->pool, &m->conf->path, &m->path) != NGX_OK) {
         return NGX_ERROR;
     }
-
-    m->path.data = p;
-
-    /* braces are for what is to be filled in */
-
-    for (i = 0; i < path->len; i++) {
-        if (path->data[i] == '{' || path->data[i] == '}') {
-            p = ngx_sprintf(p, "%%%02Xd", (int) path->data[i]);
-
-        } else {
-            p = (u_char *) ngx_escape_uri(p, &path->data[i], 1,
-                                          NGX_ESCAPE_URI);
-        }
-    }
-
-    m->path.len = p - m->path.data;
 
     rc = df_openapi_once(m->doc, "path", &m->path);
 
@@ -85,6 +63,35 @@ df_openapi_model_path(df_openapi_model_t *m)
     }
 
     return rc;
+}
+
+
+ngx_int_t
+df_openapi_url(ngx_pool_t *pool, const ngx_str_t *path, ngx_str_t *url)
+{
+    u_char  *p;
+    size_t   i;
+
+    p = ngx_pnalloc(pool, 3 * path->len + 1);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    url->data = p;
+
+    for (i = 0; i < path->len; i++) {
+        if (path->data[i] == '{' || path->data[i] == '}') {
+            p = ngx_sprintf(p, "%%%02Xd", (int) path->data[i]);
+
+        } else {
+            p = (u_char *) ngx_escape_uri(p, &path->data[i], 1,
+                                          NGX_ESCAPE_URI);
+        }
+    }
+
+    url->len = p - url->data;
+
+    return NGX_OK;
 }
 
 

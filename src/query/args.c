@@ -362,7 +362,7 @@ df_query_where_read(df_request_t *r, const cJSON *node,
 
 /* what no integer holds is over every maximum */
 
-static ngx_int_t
+ngx_int_t
 df_query_whole_read(const ngx_str_t *value)
 {
     size_t     i;

@@ -240,6 +240,7 @@ typedef struct {
                                                can fail with what is stored */
     unsigned               dry_run:1;
     unsigned               minimal:1;   /* the record is not wanted back */
+    unsigned               declared:1;  /* a report: nginx.conf says it */
 } df_request_t;
 
 /* All of these return NGX_OK, NGX_DECLINED with the problem filled, or

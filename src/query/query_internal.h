@@ -154,6 +154,9 @@ const df_parameter_t *df_query_parameter_at(df_operation_t op, ngx_uint_t n);
 ngx_uint_t df_query_word_next(ngx_str_t *rest, u_char separator,
     ngx_str_t *word);
 
+/* a whole number, NGX_ERROR when it is none */
+ngx_int_t df_query_whole_read(const ngx_str_t *value);
+
 /* what a client may know of; NULL for a hidden field too */
 const df_field_t *df_query_field(const df_model_t *model,
     const ngx_str_t *name);
