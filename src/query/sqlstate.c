@@ -30,7 +30,8 @@ typedef struct {
 
 
 static const df_query_sqlstate_t *df_query_sqlstate_find(const char *state);
-static ngx_uint_t df_query_sqlstate_is_asked(const df_query_sqlstate_t *s);
+static ngx_uint_t df_query_sqlstate_is_asked(const df_request_t *r,
+    const df_query_sqlstate_t *s);
 static void df_query_sqlstate_timezone(const df_request_t *r,
     df_problem_t *problem);
 static ngx_uint_t df_query_sqlstate_raised(const df_pg_error_t *error,
@@ -216,10 +217,7 @@ df_query_problem(const df_request_t *r, const df_pg_error_t *error,
         detail = "other records refer to this one";
     }
 
-    /* what a calculation stumbles over is stored, not asked for */
-
-    code = (reads && (!r->calculates || df_query_sqlstate_is_asked(s)))
-           ? s->read : s->write;
+    code = (reads && df_query_sqlstate_is_asked(r, s)) ? s->read : s->write;
 
     (void) df_problem_set(problem, code, "%s", detail);
     problem->retry_after = s->retry_after;
@@ -247,13 +245,22 @@ df_query_problem(const df_request_t *r, const df_pg_error_t *error,
 }
 
 
-/* what only a word of the request can be to blame for */
+/* whether a word of the request is to blame: what a calculation stumbles over
+   is stored */
 
 static ngx_uint_t
-df_query_sqlstate_is_asked(const df_query_sqlstate_t *s)
+df_query_sqlstate_is_asked(const df_request_t *r,
+    const df_query_sqlstate_t *s)
 {
-    return s->item && (ngx_strcmp(s->item, "pattern") == 0
-                       || ngx_strcmp(s->item, "timezone") == 0);
+    if (s->item && ngx_strcmp(s->item, "pattern") == 0) {
+        return 1;
+    }
+
+    if (s->item && ngx_strcmp(s->item, "timezone") == 0 && r->timezone.len) {
+        return 1;
+    }
+
+    return !r->calculates && r->op != DF_AGGREGATE;
 }
 
 
