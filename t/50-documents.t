@@ -98,11 +98,12 @@ document($t, 'README.md', 7);
 is_deeply([ $t->finish ], [], 'nginx ended cleanly');
 
 
-# the reference, of the model at its beginning and four products
+# the reference, of the locations in it and four products
 
-my ($models) = read_file('docs/api.md') =~ /^```nginx\n(.*?)^```/ms;
+my @locations = grep { /dataflow_(?:model|analytics)/ }
+                read_file('docs/api.md') =~ /^```nginx\n(.*?)^```/gms;
 
-$t = DataflowTest->new(models => $models)->start;
+$t = DataflowTest->new(models => join '', @locations)->start;
 
 for (
     '{"sku":"HP-1","name":"Headphones","price":79.90,"stock":12,

@@ -390,6 +390,8 @@ location /api/visits {
 
 dataflow_expose list;
 
+location = /openapi.json { dataflow_openapi; }
+
 location /api/reports/ {
     dataflow_limit_rows max=200;
 
@@ -443,6 +445,24 @@ location /api/reports/ {
         }
 
         report cities { from places; group country; group city; limit 3; }
+
+        report tiers {
+            from   visits;
+            param  tiers  text[];
+            param  codes  varchar(3)[];
+            param  counts integer[] default=[1,2,3];
+            filter "person.tier in $tiers";
+            filter "code in $codes";
+            filter "guests in $counts";
+            group  person.tier as tier;
+            value  n "count(*)";
+        }
+
+        report nowhere {
+            from     visits;
+            timezone Middle/Earth;
+            group    "date_trunc('day', at)" as day;
+        }
 
         report broken {
             from  visits;
@@ -617,6 +637,27 @@ for (
 }
 
 
+# lists of values
+
+{
+    my $tiers = <<'SQL';
+SELECT p.tier, count(*) AS n FROM visits v JOIN people p ON p.id = v.person_id
+ WHERE %s AND v.guests = ANY (?) GROUP BY 1 ORDER BY 1
+SQL
+
+    same('/api/reports/tiers', sprintf($tiers, 'true'), [1, 2, 3]);
+    same('/api/reports/tiers?counts=4', sprintf($tiers, 'true'), [4]);
+    same('/api/reports/tiers?tiers=top,basic&counts=[0,%204]',
+         sprintf($tiers, 'p.tier = ANY (?)'), ['top', 'basic'], [0, 4]);
+    same('/api/reports/tiers?tiers=' . escaped('["top","a,b",null]'),
+         sprintf($tiers, 'p.tier = ANY (?)'), ['top', 'a,b'], [1, 2, 3]);
+    same("/api/reports/tiers?tiers=$_", sprintf($tiers, 'false'), [1])
+        for '', '[]', '{top}', '%5C,%22', 'NULL';
+    same('/api/reports/tiers?codes=c1,c2',
+         sprintf($tiers, 'v.code = ANY (?)'), ['c1', 'c2'], [1, 2, 3]);
+}
+
+
 # refusals
 
 sub refused {
@@ -662,12 +703,26 @@ refused('/api/reports/by-month?year=1999', [@invalid], 'year', qr/2000/);
 refused('/api/reports/by-month?year=24e0', [@invalid], 'year', qr/whole/);
 refused("$path?since=%", [400, 'bad_request'], 'since', qr/hexadecimal/);
 refused("$path?tier=%00", [400, 'bad_request'], 'tier', qr/%00/);
+refused('/api/reports/tiers?counts=1,x', [@invalid], 'counts', qr/whole/);
+refused('/api/reports/tiers?counts=', [@invalid], 'counts', qr/whole/);
+refused('/api/reports/tiers?counts=[1', [@invalid], 'counts', qr/an array/);
+refused('/api/reports/tiers?codes=c1,c1000', [@invalid], 'codes', qr/3/);
+refused('/api/reports/tiers?codes=' . escaped('["c1000"]'), [@invalid],
+        'codes', qr/3/);
 refused("$path?tier=%ff", [400, 'bad_request'], 'tier', qr/UTF-8/);
 refused('/api/reports/?x=1', [400, 'unknown_parameter'], 'x', qr/takes no/);
 refused('/api/reports/totals?year=2024', [400, 'unknown_parameter'], 'year',
         qr/takes no/);
 refused('/api/reports/broken?by=0', [422, 'validation_failed'], undef,
         qr/division|zero/i);
+
+{
+    my $r = $t->get('/api/reports/nowhere');
+
+    is($r->code, 500, 'a time zone that the database does not know');
+    unlike($r->body, qr/Middle/, 'is not told to who asks');
+    like($t->error_log, qr{time zone "Middle/Earth" of a report}, 'but logged');
+}
 
 for (['/api/reports/by-contry', 'did you mean \\\\"by-country'],
      ['/api/reports/visits', 'api/reports'],
@@ -842,7 +897,8 @@ same($path, sprintf $by_country, 'true', 'true');
     my ($first) = @{ $list->{reports} };
 
     is_deeply([ map { $_->{name} } @{ $list->{reports} } ],
-              [qw(visits/by-country by-month raised totals cities broken)],
+              [qw(visits/by-country by-month raised totals cities tiers
+                 nowhere broken)],
               'the list: reports');
     is_deeply($first->{aliases}, ['by-country'], 'the list: names');
     is($first->{description}, 'Visits, by the country of who came.',
@@ -864,6 +920,45 @@ same($path, sprintf $by_country, 'true', 'true');
                 @{ $list->{dashboards}[0]{parameters} } ],
               [qw(since until tier least year!)],
               'the list: their parameters');
+}
+
+# the OpenAPI document
+
+{
+    my $doc = $t->get('/openapi.json')->json;
+    my $get = $doc->{paths}{'/api/reports/visits/by-country'}{get};
+    my %param = map { $_->{name} => $_ } @{ $get->{parameters} };
+
+    is($get->{operationId}, 'analytics.visits.by-country', 'OpenAPI: reports');
+    is($get->{summary}, 'Visits, by the country of who came.',
+       'OpenAPI: descriptions');
+    is_deeply([ sort keys %param ], [qw(least limit since tier until)],
+              'OpenAPI: parameters');
+    is_deeply($param{tier}{schema}{enum}, [qw(basic plus top)],
+              'OpenAPI: choices');
+    is_deeply([ @{ $param{limit}{schema} }{qw(maximum default)} ], [200, 200],
+              'OpenAPI: limits');
+    is($doc->{paths}{'/api/reports/raised'}{get}{parameters}[0]{schema}{default},
+       10, 'OpenAPI: defaults');
+    ok((grep { $_->{name} eq 'year' && $_->{required} }
+        @{ $doc->{paths}{'/api/reports/all'}{get}{parameters} }),
+       'OpenAPI: what a dashboard needs');
+
+    my $schemas = $doc->{components}{schemas};
+    my $row = $schemas->{'analytics.visits.by-country'}
+              {properties}{data}{items}{properties};
+
+    is_deeply([ sort keys %$row ], [qw(country mean paid people visits)],
+              'OpenAPI: columns');
+    is($schemas->{'analytics.all'}{properties}{'by-country'}{'$ref'},
+       '#/components/schemas/analytics.visits.by-country',
+       'OpenAPI: a dashboard is its reports');
+    is_deeply([ map { $_->{name} } grep { $_->{dashboard} }
+                @{ $doc->{'x-dataflow'}{reports} } ],
+              [qw(all failing)], 'OpenAPI: what a client offers by name');
+    is_deeply($doc->{'x-dataflow'}{reports}[0]{aliases}, ['by-country'],
+              'OpenAPI: other names');
+    ok($doc->{paths}{'/api/reports'}{get}, 'OpenAPI: the list');
 }
 
 is_deeply([ $t->finish ], [], 'nginx ended cleanly');

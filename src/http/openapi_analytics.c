@@ -255,6 +255,10 @@ df_openapi_view_param(df_writer_t *w, const df_report_param_t *param)
         df_json_put(w, "'required':true");
     }
 
+    if (field->array) {
+        df_json_put(w, "'explode':false");
+    }
+
     df_json_put(w, "'schema':{");
 
     df_openapi_value(w, field, DF_OPENAPI_QUERY, 0);

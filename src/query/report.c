@@ -22,6 +22,10 @@ static ngx_int_t df_report_limit(const df_report_t *report, df_request_t *r,
     const ngx_str_t *value, const df_place_t *place, df_problem_t *problem);
 static ngx_int_t df_report_param(const df_param_t *param, df_request_t *r,
     const ngx_str_t *value, const df_place_t *place, df_problem_t *problem);
+static ngx_int_t df_report_scalar(const df_field_t *field, ngx_pool_t *pool,
+    const ngx_str_t *text, df_value_t *value, df_value_error_t *error);
+static ngx_int_t df_report_array(const df_field_t *field, ngx_pool_t *pool,
+    const ngx_str_t *text, df_value_t *value, df_value_error_t *error);
 static ngx_int_t df_report_unknown(const df_report_view_t *view,
     const df_place_t *place, df_problem_t *problem);
 static ngx_str_t *df_report_param_name_at(void *list, ngx_uint_t i);
@@ -257,13 +261,11 @@ df_report_param(const df_param_t *param, df_request_t *r,
 
     params = (df_value_t *) r->params;
 
-    rc = df_schema_parse_text(&param->field, r->pool, value, 0,
-                              &params[param->index], &error);
-
-    if (rc == NGX_OK) {
-        rc = df_schema_constrain(&param->field, r->pool,
-                                 &params[param->index], &error);
-    }
+    rc = param->field.array
+         ? df_report_array(&param->field, r->pool, value,
+                           &params[param->index], &error)
+         : df_report_scalar(&param->field, r->pool, value,
+                            &params[param->index], &error);
 
     if (rc != NGX_DECLINED) {
         return rc;
@@ -271,6 +273,65 @@ df_report_param(const df_param_t *param, df_request_t *r,
 
     return df_query_refuse(problem, DF_PROBLEM_INVALID_VALUE, place,
                            error.code, "expected %V", &error.expected);
+}
+
+
+/* an element of an array too */
+
+static ngx_int_t
+df_report_scalar(const df_field_t *field, ngx_pool_t *pool,
+    const ngx_str_t *text, df_value_t *value, df_value_error_t *error)
+{
+    ngx_int_t  rc;
+
+    rc = df_schema_parse_text(field, pool, text, 1, value, error);
+
+    return rc == NGX_OK ? df_schema_constrain(field, pool, value, error) : rc;
+}
+
+
+/* elements between commas, or JSON for what has commas, for null and none */
+
+static ngx_int_t
+df_report_array(const df_field_t *field, ngx_pool_t *pool,
+    const ngx_str_t *text, df_value_t *value, df_value_error_t *error)
+{
+    cJSON            *node;
+    ngx_int_t         rc;
+    ngx_str_t         rest, word;
+    df_value_t       *element;
+    ngx_array_t       elements;
+    df_json_error_t   reason;
+
+    if (text->len && text->data[0] == '[') {
+        node = df_json_parse(pool, text, &reason);
+
+        /* what is no JSON is refused by what an array is */
+
+        return node ? df_schema_parse_json(field, pool, node, 0, 1, value,
+                                           error)
+                    : df_schema_parse_text(field, pool, text, 0, value, error);
+    }
+
+    if (ngx_array_init(&elements, pool, 4, sizeof(df_value_t)) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    rest = *text;
+
+    while (df_query_word_next(&rest, ',', &word)) {
+        element = ngx_array_push(&elements);
+        if (element == NULL) {
+            return NGX_ERROR;
+        }
+
+        rc = df_report_scalar(field, pool, &word, element, error);
+        if (rc != NGX_OK) {
+            return rc;
+        }
+    }
+
+    return df_schema_array(pool, elements.elts, elements.nelts, value);
 }
 
 
