@@ -165,7 +165,7 @@ df_http_handler_parse(df_http_ctx_t *ctx)
     }
 
     query->minimal = ctx->minimal
-                     && !df_query_is(query, DF_READS)
+                     && !df_query_is(query, DF_READS | DF_BULKS)
                      && query->op != DF_DELETE;
 
     return rc;
@@ -227,6 +227,14 @@ ngx_int_t
 df_http_handler_values(df_http_ctx_t *ctx, const cJSON *body)
 {
     return df_query_parse_values(&ctx->query, body, NULL, &ctx->run.problem);
+}
+
+
+ngx_int_t
+df_http_handler_bulk(df_http_ctx_t *ctx, const cJSON *body)
+{
+    return df_query_parse_bulk(&ctx->query, body, &ctx->rules,
+                               &ctx->run.problem);
 }
 
 

@@ -69,6 +69,7 @@ ngx_int_t df_http_conf_handle(ngx_conf_t *cf, ngx_http_core_loc_conf_t *clcf,
 /* handler: bodies of JSON, as ctx->method->parse has them */
 ngx_int_t df_http_handler_query(df_http_ctx_t *ctx, const cJSON *body);
 ngx_int_t df_http_handler_values(df_http_ctx_t *ctx, const cJSON *body);
+ngx_int_t df_http_handler_bulk(df_http_ctx_t *ctx, const cJSON *body);
 
 /* aggregate: the body of one or several, and the run of several */
 ngx_int_t df_http_aggregate_parse(df_http_ctx_t *ctx, const cJSON *body);

@@ -27,7 +27,8 @@ typedef struct {
 
 static const df_http_resource_t  df_http_resources[] = {
     { ngx_string("query"), DF_HTTP_QUERY },
-    { ngx_string("aggregate"), DF_HTTP_AGGREGATE }
+    { ngx_string("aggregate"), DF_HTTP_AGGREGATE },
+    { ngx_string("bulk"), DF_HTTP_BULK }
 };
 
 #define DF_HTTP_RESOURCES                                                     \
@@ -71,6 +72,10 @@ static const df_http_method_t  df_http_methods[] = {
 
     { NGX_HTTP_POST, DF_HTTP_QUERY,
       DF_LIST, 1u << DF_LIST, DF_HTTP_ALL_FORMATS, df_http_handler_query,
+      ngx_string("POST") },
+
+    { NGX_HTTP_POST, DF_HTTP_BULK,
+      DF_BULK_CREATE, DF_BULKS, 1, df_http_handler_bulk,
       ngx_string("POST") }
 };
 

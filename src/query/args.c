@@ -15,8 +15,6 @@ static ngx_int_t df_query_filter_set(df_request_t *r, const ngx_str_t *value,
     const df_place_t *place, df_problem_t *problem);
 static ngx_int_t df_query_where_set(df_request_t *r, const ngx_str_t *value,
     const df_place_t *place, df_problem_t *problem);
-static ngx_int_t df_query_where_read(df_request_t *r, const cJSON *node,
-    const df_place_t *place, df_problem_t *problem);
 static ngx_int_t df_query_limit_set(df_request_t *r, const ngx_str_t *value,
     const df_place_t *place, df_problem_t *problem);
 static ngx_int_t df_query_offset_set(df_request_t *r, const ngx_str_t *value,
@@ -34,7 +32,8 @@ static ngx_int_t df_query_dry_run_set(df_request_t *r, const ngx_str_t *value,
 #define DF_ON_FILTERED   (DF_ON_LIST | DF_ON_AGGREGATE)
 #define DF_ON_WRITES     ((1u << DF_CREATE) | (1u << DF_UPDATE)              \
                           | (1u << DF_REPLACE))
-#define DF_ON_ROWS       (DF_ON_LIST | (1u << DF_GET) | DF_ON_WRITES)
+#define DF_ON_ROWS       (DF_ON_LIST | (1u << DF_GET) | DF_ON_WRITES         \
+                          | DF_BULKS)
 
 #define DF_AS_STRING  (1u << DF_JSON_STRING)
 #define DF_AS_NUMBER  (1u << DF_JSON_NUMBER)
@@ -45,7 +44,7 @@ static const df_parameter_t  df_query_parameters[] = {
       df_query_filter_set, df_query_filter_apply },
 
     { ngx_string("where"), DF_ON_LIST, DF_AS_STRING | (1u << DF_JSON_OBJECT),
-      0, df_query_where_set, df_query_where_read },
+      0, df_query_where_set, df_query_where_apply },
 
     { ngx_string("sort"), DF_ON_LIST, DF_AS_STRING, 1, df_query_sort_add,
       NULL },
@@ -68,7 +67,7 @@ static const df_parameter_t  df_query_parameters[] = {
     { ngx_string("count"), DF_ON_LIST, DF_AS_STRING, 0, df_query_count_set,
       NULL },
 
-    { ngx_string("dry_run"), DF_ON_WRITES | (1u << DF_DELETE),
+    { ngx_string("dry_run"), DF_ON_WRITES | (1u << DF_DELETE) | DF_BULKS,
       (1u << DF_JSON_TRUE) | (1u << DF_JSON_FALSE), 0,
       df_query_dry_run_set, NULL },
 
@@ -341,8 +340,8 @@ df_query_where_set(df_request_t *r, const ngx_str_t *value,
 }
 
 
-static ngx_int_t
-df_query_where_read(df_request_t *r, const cJSON *node,
+ngx_int_t
+df_query_where_apply(df_request_t *r, const cJSON *node,
     const df_place_t *place, df_problem_t *problem)
 {
     ngx_int_t        rc;

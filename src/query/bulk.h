@@ -65,6 +65,7 @@ struct df_bulk_s {
 
     ngx_array_t          records;       /* df_bulk_record_t * */
     ngx_rbtree_t         shapes;        /* df_bulk_shape_t */
+    ngx_uint_t           nshapes;
     ngx_rbtree_t         rows;          /* that records were asked for */
     ngx_rbtree_node_t    sentinel;
     df_bulk_shape_t     *last;
@@ -136,6 +137,16 @@ ngx_int_t df_bulk_update(df_bulk_t *bulk, const ngx_array_t *names,
     const df_place_t *place, df_problem_t *problem);
 
 
+/* read: the elements of "records" or "ids", with all that is wrong with them;
+   NGX_OK, NGX_DECLINED with the problem filled or NGX_ERROR */
+ngx_int_t df_bulk_read(df_request_t *r, const cJSON *list,
+    const df_place_t *place, df_problem_t *problem);
+
+/* fills the problem: n is more than max_affected; NGX_DECLINED */
+ngx_int_t df_bulk_too_many(const df_bulk_t *bulk, ngx_uint_t n,
+    df_problem_t *problem);
+
+
 /* compile */
 
 typedef enum {
@@ -153,7 +164,7 @@ typedef enum {
  * many were written.
  */
 
-typedef struct {
+struct df_bulk_part_s {
     df_bulk_effect_t     effect;
     df_bulk_record_t   **records;       /* NULL: of a filter */
     ngx_uint_t           nrecords;
@@ -164,7 +175,7 @@ typedef struct {
     unsigned             rows:1;        /* there are rows */
     unsigned             exact:1;       /* a record without a row is an error,
                                            and nothing may be done */
-} df_bulk_part_t;
+};
 
 typedef struct {
     ngx_array_t          statements;    /* df_pg_statement_t */
@@ -186,6 +197,13 @@ typedef struct {
 ngx_int_t df_bulk_compile(const df_admitted_t *admitted, ngx_pool_t *pool,
     df_bulk_record_t *const *records, ngx_uint_t n,
     df_bulk_compiled_t *compiled, df_problem_t *problem);
+
+
+/* adds to a problem, whose code is set, where PostgreSQL's refusal of a part's
+   statement stands in the request, as far as that can be told */
+void df_bulk_blame(const df_request_t *r, const df_pg_error_t *error,
+    const df_bulk_part_t *part, const df_field_t *field, const char *code,
+    const ngx_str_t *detail, df_problem_t *problem);
 
 
 /* compile: what its files have for each other */

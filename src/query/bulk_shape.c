@@ -205,6 +205,7 @@ df_bulk_shape_create(df_bulk_t *bulk, const ngx_str_t *text, uint32_t hash,
     }
 
     ngx_rbtree_insert(&bulk->shapes, &shape->node.node);
+    bulk->nshapes++;
 
     return shape;
 }

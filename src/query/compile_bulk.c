@@ -69,8 +69,21 @@ df_bulk_compile(const df_admitted_t *admitted, ngx_pool_t *pool,
     if (bulk->returns) {
         answer->nfields = admitted->fields.nelts;
         answer->ncolumns = answer->nfields;
-        answer->columns = admitted->fields.elts;
     }
+
+    /* a copy: what the database has may be of other types */
+
+    answer->columns = ngx_palloc(pool, (answer->nfields + 1)
+                                       * sizeof(df_field_t *));
+    answer->joins = ngx_pcalloc(pool, (answer->nfields + 1)
+                                      * sizeof(df_join_t *));
+
+    if (answer->columns == NULL || answer->joins == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_memcpy(answer->columns, admitted->fields.elts,
+               answer->nfields * sizeof(df_field_t *));
 
     if (ngx_array_init(&compiled->statements, pool, 4,
                        sizeof(df_pg_statement_t))
@@ -281,7 +294,7 @@ df_bulk_compile_delete(df_bulk_compile_t *b,
     }
 
     df_bulk_part(&part, DF_BULK_DELETES, sorted, n);
-    part.exact = 1;
+    part.exact = !b->bulk->each;
 
     if (df_bulk_begin(b) != NGX_OK
         || df_writer_printf(&b->c.sql, "DELETE FROM %V AS t0 USING ",

@@ -16,6 +16,8 @@
 #define DF_BULK_PARAMETERS  60000
 
 
+static ngx_int_t df_bulk_insert_end(df_bulk_compile_t *b,
+    df_bulk_part_t *part);
 static ngx_int_t df_bulk_insert_columns(df_bulk_compile_t *b,
     const ngx_array_t *columns);
 static ngx_int_t df_bulk_insert_select(df_bulk_compile_t *b,
@@ -42,10 +44,7 @@ df_bulk_compile_insert(df_bulk_compile_t *b, df_bulk_shape_t *shape)
 {
     ngx_int_t        rc;
     ngx_array_t      columns, set;
-    const char      *inserted;
     df_bulk_part_t   part;
-
-    inserted = NULL;
 
     df_bulk_part(&part, DF_BULK_INSERTS, shape->records, shape->count);
 
@@ -61,30 +60,56 @@ df_bulk_compile_insert(df_bulk_compile_t *b, df_bulk_shape_t *shape)
         return rc;
     }
 
-    if (b->request->op == DF_BULK_UPSERT) {
-        rc = df_bulk_insert_conflict(b, &set);
-        if (rc != NGX_OK) {
-            return rc;
-        }
+    if (b->request->op == DF_BULK_CREATE) {
+        return df_bulk_insert_end(b, &part);
+    }
 
-        if (set.nelts) {
-            part.effect = DF_BULK_UPSERTS;
-            part.exact = (b->admitted->filter != NULL);
-            inserted = "(t0.xmax = 0)";
+    rc = df_bulk_insert_conflict(b, &set);
+    if (rc != NGX_OK) {
+        return rc;
+    }
 
-        } else if (b->bulk->returns || b->bulk->each) {
-            rc = df_bulk_end(b, &part);
-            return (rc == NGX_OK) ? df_bulk_insert_look(b, shape) : rc;
+    if (set.nelts) {
+        part.effect = DF_BULK_UPSERTS;
+        part.exact = (b->bulk->each || b->admitted->filter != NULL);
+
+        if (df_bulk_returning(b, &part, "(t0.xmax = 0)", 0) != NGX_OK) {
+            return NGX_ERROR;
         }
     }
 
-    if ((part.effect == DF_BULK_UPSERTS || b->request->op == DF_BULK_CREATE)
-        && df_bulk_returning(b, &part, inserted, 0) != NGX_OK)
+    rc = df_bulk_end(b, &part);
+
+    if (rc != NGX_OK || set.nelts
+        || !(b->bulk->returns || b->bulk->each))
     {
+        return rc;
+    }
+
+    if (b->bulk->index) {
+        return df_problem_set(b->problem, DF_PROBLEM_INVALID_VALUE,
+                              "which rows were left as they are cannot be told "
+                              "of the partial index of \"on\": set something "
+                              "in them, or ask without \"return\" and "
+                              "\"atomic\":false");
+    }
+
+    return df_bulk_insert_look(b, shape);
+}
+
+
+/* each by itself wants to know of each: a trigger may leave one out */
+
+static ngx_int_t
+df_bulk_insert_end(df_bulk_compile_t *b, df_bulk_part_t *part)
+{
+    part->exact = b->bulk->each;
+
+    if (df_bulk_returning(b, part, part->exact ? "TRUE" : NULL, 0) != NGX_OK) {
         return NGX_ERROR;
     }
 
-    return df_bulk_end(b, &part);
+    return df_bulk_end(b, part);
 }
 
 
@@ -302,11 +327,7 @@ df_bulk_insert_values(df_bulk_compile_t *b, df_bulk_record_t **records,
         }
     }
 
-    if (df_bulk_returning(b, &part, NULL, 0) != NGX_OK) {
-        return NGX_ERROR;
-    }
-
-    return df_bulk_end(b, &part);
+    return df_bulk_insert_end(b, &part);
 }
 
 

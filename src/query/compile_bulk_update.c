@@ -79,7 +79,7 @@ df_bulk_update_finish(df_bulk_compile_t *b, ngx_array_t *sources,
     df_bulk_part_t   part;
 
     df_bulk_part(&part, DF_BULK_UPDATES, records, n);
-    part.exact = 1;
+    part.exact = !b->bulk->each;
 
     if (df_compile_touch(&b->c, b->request->model) != NGX_OK
         || df_compile_sql(&b->c, " FROM ") != NGX_OK)
@@ -273,7 +273,7 @@ df_bulk_compile_look(df_bulk_compile_t *b, df_bulk_shape_t *shape)
     df_bulk_part_t   part;
 
     df_bulk_part(&part, DF_BULK_READS, shape->records, shape->count);
-    part.exact = 1;
+    part.exact = !b->bulk->each;
 
     if (df_bulk_begin(b) != NGX_OK
         || df_bulk_returning(b, &part, NULL, 1) != NGX_OK

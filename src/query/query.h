@@ -53,6 +53,10 @@ extern const ngx_str_t df_operation_names[DF_OPERATIONS];
 /* those that answer records within records */
 #define DF_INCLUDES  (1u << DF_LIST | 1u << DF_GET)
 
+/* those of POST …/bulk, whose body says which */
+#define DF_BULKS  (1u << DF_BULK_CREATE | 1u << DF_BULK_UPDATE              \
+                   | 1u << DF_BULK_UPSERT | 1u << DF_BULK_DELETE)
+
 #define df_query_is(r, operations)  ((1u << (r)->op & (operations)) != 0)
 
 
@@ -285,6 +289,9 @@ ngx_int_t df_query_parse_key(df_request_t *r, const ngx_str_t *text,
 ngx_int_t df_query_parse_values(df_request_t *r, const cJSON *body,
     const df_place_t *place, df_problem_t *problem);
 
+/* "create", "update", … */
+const ngx_str_t *df_query_bulk_name(df_operation_t op);
+
 /* If-Match: a list of entity tags, or * */
 ngx_int_t df_query_parse_if_match(df_request_t *r, const ngx_str_t *value,
     df_problem_t *problem);
@@ -347,6 +354,11 @@ typedef struct {
  * of the road takes nothing else.
  */
 typedef struct df_admitted_s  df_admitted_t;
+
+/* the body of POST …/bulk, which says the operation, too: r->op becomes one of
+   DF_BULK_…, of those that the rules expose */
+ngx_int_t df_query_parse_bulk(df_request_t *r, const cJSON *body,
+    const df_rules_t *rules, df_problem_t *problem);
 
 ngx_int_t df_query_admit(df_request_t *r, const df_principal_t *principal,
     const df_rules_t *rules, ngx_uint_t streamed, df_admitted_t **admitted,

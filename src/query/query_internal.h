@@ -163,6 +163,10 @@ const df_field_t *df_query_field(const df_model_t *model,
 ngx_int_t df_query_field_refuse(const df_model_t *model,
     const ngx_str_t *name, const df_place_t *place, df_problem_t *problem);
 
+/* ANDs the "where" of a body to the request's filter */
+ngx_int_t df_query_where_apply(df_request_t *r, const cJSON *node,
+    const df_place_t *place, df_problem_t *problem);
+
 ngx_int_t df_query_sort_add(df_request_t *r, const ngx_str_t *item,
     const df_place_t *place, df_problem_t *problem);
 /* cuts what is not the name off "-price:nullsfirst" */
@@ -584,6 +588,10 @@ u_char *df_query_encode_header(u_char *p, const df_compiled_t *compiled);
 
 void df_query_problem(const df_request_t *r, const df_pg_error_t *error,
     df_problem_t *problem);
+/* the same of a bulk's statement; part: what it was, or NULL */
+typedef struct df_bulk_part_s  df_bulk_part_t;
+void df_query_problem_part(const df_request_t *r, const df_pg_error_t *error,
+    const df_bulk_part_t *part, df_problem_t *problem);
 
 
 DF_HIDDEN_END

@@ -9,6 +9,7 @@
 
 #include <ngx_config.h>
 #include "query/include.h"
+#include "query/run_bulk.h"
 
 
 /* writes that collide are tried so often, after a few milliseconds each */
@@ -21,8 +22,6 @@ static ngx_int_t df_query_run_start(df_run_t *run);
 static void df_query_run_resume(df_run_t *run);
 static void df_query_run_abandon(df_run_t *run);
 static ngx_int_t df_query_run_submit(df_query_state_t *state);
-static ngx_uint_t df_query_run_collided(df_query_state_t *state,
-    const df_pg_error_t *error);
 static void df_query_run_again(ngx_event_t *ev);
 
 
@@ -43,7 +42,10 @@ static const df_run_driver_t  df_query_run_driver = {
 /* those that are not in here are one job of a few statements */
 
 static const df_run_driver_t *const  df_query_drivers[DF_OPERATIONS] = {
-    NULL
+    [DF_BULK_CREATE] = &df_bulk_run_driver,
+    [DF_BULK_UPDATE] = &df_bulk_run_driver,
+    [DF_BULK_UPSERT] = &df_bulk_run_driver,
+    [DF_BULK_DELETE] = &df_bulk_run_driver
 };
 
 
@@ -209,7 +211,9 @@ df_query_run_done(void *data, const df_pg_error_t *error)
 {
     df_query_state_t  *state = data;
 
-    df_run_t  *run;
+    df_run_t     *run;
+    ngx_msec_t    delay;
+    ngx_event_t  *ev;
 
     run = state->run;
     state->job = NULL;
@@ -220,7 +224,17 @@ df_query_run_done(void *data, const df_pg_error_t *error)
 
     if (error->failure != DF_PG_OK) {
 
-        if (df_query_run_collided(state, error)) {
+        delay = df_query_run_collided(state, error);
+
+        if (delay) {
+            ev = &state->again;
+
+            ev->handler = df_query_run_again;
+            ev->data = state;
+            ev->log = run->log;
+
+            ngx_add_timer(ev, delay);
+
             return;
         }
 
@@ -241,11 +255,10 @@ df_query_run_done(void *data, const df_pg_error_t *error)
 
 /* 40001 and 40P01: nothing was done, and the next try most likely succeeds */
 
-static ngx_uint_t
+ngx_msec_t
 df_query_run_collided(df_query_state_t *state, const df_pg_error_t *error)
 {
-    ngx_msec_t    delay;
-    ngx_event_t  *ev;
+    ngx_msec_t  delay;
 
     if (error->failure != DF_PG_SQL
         || state->compiled.lane != DF_PG_WRITE
@@ -265,15 +278,7 @@ df_query_run_collided(df_query_state_t *state, const df_pg_error_t *error)
         return 0;
     }
 
-    ev = &state->again;
-
-    ev->handler = df_query_run_again;
-    ev->data = state;
-    ev->log = state->run->log;
-
-    ngx_add_timer(ev, delay);
-
-    return 1;
+    return delay;
 }
 
 

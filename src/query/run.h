@@ -61,6 +61,11 @@ extern const df_pg_callbacks_t  df_query_stream_callbacks;
 
 /* a job's end: the answer, another try or a problem */
 void df_query_run_done(void *data, const df_pg_error_t *error);
+/* in how many milliseconds a write that was refused is to be tried again,
+   because it collided with others; 0: not */
+ngx_msec_t df_query_run_collided(df_query_state_t *state,
+    const df_pg_error_t *error);
+
 /* the end: nothing may be touched after it */
 void df_query_run_end(df_query_state_t *state);
 

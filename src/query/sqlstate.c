@@ -9,7 +9,7 @@
 
 
 #include <ngx_config.h>
-#include "query/query_internal.h"
+#include "query/bulk.h"
 
 
 typedef struct {
@@ -38,7 +38,7 @@ static ngx_uint_t df_query_sqlstate_raised(const df_pg_error_t *error,
     df_problem_t *problem);
 static void df_query_sqlstate_item(const df_request_t *r,
     const df_pg_error_t *error, const df_query_sqlstate_t *s,
-    df_problem_t *problem);
+    const df_bulk_part_t *part, df_problem_t *problem);
 static void df_query_sqlstate_declared(ngx_pool_t *pool,
     const df_field_t *field, ngx_str_t *detail);
 static ngx_str_t df_query_sqlstate_range(ngx_pool_t *pool,
@@ -183,6 +183,14 @@ void
 df_query_problem(const df_request_t *r, const df_pg_error_t *error,
     df_problem_t *problem)
 {
+    df_query_problem_part(r, error, NULL, problem);
+}
+
+
+void
+df_query_problem_part(const df_request_t *r, const df_pg_error_t *error,
+    const df_bulk_part_t *part, df_problem_t *problem)
+{
     ngx_uint_t                  reads, code;
     const char                 *detail;
     const df_query_failure_t   *f;
@@ -233,7 +241,7 @@ df_query_problem(const df_request_t *r, const df_pg_error_t *error,
     }
 
     if (!reads) {
-        df_query_sqlstate_item(r, error, s, problem);
+        df_query_sqlstate_item(r, error, s, part, problem);
 
     } else if (r->npatterns == 1 && ngx_strcmp(s->item, "pattern") == 0) {
         (void) df_problem_add(problem, problem->code, r->pattern_at,
@@ -343,7 +351,8 @@ df_query_sqlstate_raised(const df_pg_error_t *error, df_problem_t *problem)
 
 static void
 df_query_sqlstate_item(const df_request_t *r, const df_pg_error_t *error,
-    const df_query_sqlstate_t *s, df_problem_t *problem)
+    const df_query_sqlstate_t *s, const df_bulk_part_t *part,
+    df_problem_t *problem)
 {
     ngx_str_t          pointer, detail;
     const df_field_t  *field;
@@ -373,6 +382,11 @@ df_query_sqlstate_item(const df_request_t *r, const df_pg_error_t *error,
         if (field != NULL) {
             detail = df_query_sqlstate_range(problem->pool, field);
         }
+    }
+
+    if (r->bulk) {
+        df_bulk_blame(r, error, part, field, s->item, &detail, problem);
+        return;
     }
 
     if (field == NULL || field->hidden || r->op == DF_DELETE) {
