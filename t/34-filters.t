@@ -669,6 +669,8 @@ subtest 'what means the same' => sub {
         ['name=%20', 'name=+'],
         ['at=2024-02-29T14:00:00%2B02:00', 'at=2024-02-29T14:00:00+02:00'],
         ['num=1.1', 'num=1.100'],
+        ['at__lt=2024-03-01', 'at__lt=2024-03-01T00:00:00Z'],
+        ['plain__lt=2024-03-01', 'plain__lt=2024-03-01T00:00:00'],
         ['span=PT24H', 'span=P1D'],
         ['uid=FFFFFFFF-FFFF-FFFF-FFFF-FFFFFFFFFFFF',
          'uid=ffffffffffffffffffffffffffffffff'],

@@ -200,8 +200,9 @@ ngx_str_t df_json_pointer_index(ngx_pool_t *pool, const ngx_str_t *parent,
 /* days and microseconds since 2000-01-01; NGX_OK or NGX_DECLINED */
 ngx_int_t df_time_parse_date(const u_char *p, size_t len, int64_t *days);
 ngx_int_t df_time_parse_time(const u_char *p, size_t len, int64_t *usec);
-/* RFC 3339; a blank stands for T, and for + in the offset.  zone: an offset
-   or Z is required (1) or forbidden (0) */
+/* RFC 3339; a blank stands for T, and for + in the offset; a date alone is its
+   midnight, in UTC.  zone: an offset or Z is required behind a time of day (1)
+   or forbidden (0) */
 ngx_int_t df_time_parse_timestamp(const u_char *p, size_t len, ngx_uint_t zone,
     int64_t *usec);
 

@@ -107,6 +107,24 @@ df_time_parse_time(const u_char *p, size_t len, int64_t *usec)
 }
 
 
+/* what follows the date of a timestamp */
+
+static ngx_int_t
+df_time_read_rest(df_time_reader_t *r, ngx_uint_t zone, int64_t *clock,
+    int64_t *offset)
+{
+    if ((df_time_read_char(r, 'T') != NGX_OK
+         && df_time_read_char(r, 't') != NGX_OK
+         && df_time_read_char(r, ' ') != NGX_OK)
+        || df_time_read_clock(r, clock) != NGX_OK)
+    {
+        return NGX_DECLINED;
+    }
+
+    return zone ? df_time_read_offset(r, offset) : NGX_OK;
+}
+
+
 ngx_int_t
 df_time_parse_timestamp(const u_char *p, size_t len, ngx_uint_t zone,
     int64_t *usec)
@@ -124,12 +142,11 @@ df_time_parse_timestamp(const u_char *p, size_t len, ngx_uint_t zone,
 
     offset = 0;
 
+    clock = 0;
+
     if (df_time_read_date(&r, &date) != NGX_OK
-        || (df_time_read_char(&r, 'T') != NGX_OK
-            && df_time_read_char(&r, 't') != NGX_OK
-            && df_time_read_char(&r, ' ') != NGX_OK)
-        || df_time_read_clock(&r, &clock) != NGX_OK
-        || (zone && df_time_read_offset(&r, &offset) != NGX_OK)
+        || (r.p != r.end
+            && df_time_read_rest(&r, zone, &clock, &offset) != NGX_OK)
         || df_time_read_era(&r, &date) != NGX_OK
         || r.p != r.end
         || df_time_days(&date, &days) != NGX_OK)
