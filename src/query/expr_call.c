@@ -657,21 +657,18 @@ df_expr_call_write_types(df_writer_t *w, const df_expr_t *expr)
 static ngx_int_t
 df_expr_call_write_classes(df_writer_t *w, const df_function_t *function)
 {
-    size_t       i, len;
-    const char  *sign;
+    u_char       class;
+    ngx_uint_t   i;
 
-    sign = (function->args[0] && function->args[0] != '+') ? function->args
-                                                           : "";
-    len = ngx_strlen(sign);
+    for (i = 0; function->args[i]; i++) {
+        class = function->args[i];
 
-    for (i = 0; i < len; i++) {
-
-        if (sign[i] == '+') {
+        if (class == '+' || class == '*') {
             return df_writer_add(w, ", ...", 5);
         }
 
         if (df_writer_printf(w, "%s%s", i ? ", " : "",
-                             df_expr_class(sign[i])->expected)
+                             df_expr_class(class)->expected)
             != NGX_OK)
         {
             return NGX_ERROR;

@@ -198,6 +198,11 @@ df_expr_compile_call(df_compile_t *c, const df_expr_t *expr)
     }
 
     if (function->chain) {
+        if (expr->args == NULL) {
+            return df_compile_sql(c, function->name.len == 3 ? "TRUE"
+                                                             : "FALSE");
+        }
+
         if (df_compile_sql(c, "(") != NGX_OK) {
             return NGX_ERROR;
         }

@@ -31,7 +31,8 @@ struct df_function_s {
     ngx_str_t            name;      /* in infix: a word or a sign */
     ngx_str_t            json;      /* behind its $; empty: the name */
     const char          *args;      /* a letter for each, expr_type.c; + at the
-                                       end: one or more of the last; NULL: only
+                                       end: one or more of the last, *: or
+                                       none; NULL: only
                                        a field can be compared so */
     df_kind_t            kind;      /* of the result, unless there is */
     df_expr_result_pt    result;    /* who tells it */

@@ -75,9 +75,9 @@ static const df_function_t  df_expr_functions[] = {
 
     /* operators */
 
-    { .name = ngx_string("or"), .args = "b+", .kind = DF_BOOLEAN,
+    { .name = ngx_string("or"), .args = "b*", .kind = DF_BOOLEAN,
       .sql = " OR ", .sign = 1, .chain = 1 },
-    { .name = ngx_string("and"), .args = "b+", .kind = DF_BOOLEAN,
+    { .name = ngx_string("and"), .args = "b*", .kind = DF_BOOLEAN,
       .sql = " AND ", .sign = 1, .chain = 1 },
     { .name = ngx_string("not"), .args = "b", .kind = DF_BOOLEAN,
       .sql = "(NOT %1)", .sign = 1 },

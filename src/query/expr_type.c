@@ -85,7 +85,8 @@ df_expr_class_at(const char *args, ngx_uint_t n, ngx_uint_t nargs)
 
     len = ngx_strlen(args);
 
-    return (n < len && args[n] != '+') ? args[n] : args[len - 2];
+    return (n < len && args[n] != '+' && args[n] != '*') ? args[n]
+                                                         : args[len - 2];
 }
 
 
@@ -106,6 +107,10 @@ df_expr_class_takes(const char *args, ngx_uint_t nargs)
 
     if (len && args[len - 1] == '+') {
         return nargs + 1 >= len;
+    }
+
+    if (len && args[len - 1] == '*') {
+        return 1;
     }
 
     return nargs == len;
