@@ -274,6 +274,19 @@ subtest 'mistakes in JSON are told with a pointer' => sub {
 };
 
 
+subtest 'values of other types are another statement' => sub {
+    for (1 .. 3) {
+        finds(q{date '2026-01-02' - date '2026-01-01' = 1}, 1, 2, 3);
+        finds(q{timestamptz '2026-01-02T00:00:00Z' - interval '1 day' < now()},
+              1, 2, 3);
+        finds('5 - 4 = 1', 1, 2, 3);
+        finds('5.5 - 4 = 1.5', 1, 2, 3);
+        finds(q{epoch(interval '1 day') = 86400}, 1, 2, 3);
+        finds(q{epoch(date '1970-01-02') = 86400}, 1, 2, 3);
+    }
+};
+
+
 subtest 'what is stored can make a calculation fail: 422' => sub {
     for ('1 / stock > 0', 'numeric(name) > 1', 'stock * 1000000000 > 1',
          'sqrt(-price) > 1', q{date_bin('1 month', at) = now()})

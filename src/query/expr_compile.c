@@ -37,8 +37,21 @@ df_expr_compile_value(df_compile_t *c, const df_expr_t *expr,
         return df_expr_compile_null(c, expr->type, expr->array);
     }
 
-    return df_compile_param_once(c, expr->array ? expr->type->array_oid
-                                                : expr->type->oid, value);
+    if (df_compile_param_once(c, expr->array ? expr->type->array_oid
+                                             : expr->type->oid, value)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    if (c->constant) {
+        return NGX_OK;
+    }
+
+    /* a statement is known by its text, and $1 - $2 can be of many types */
+
+    return df_writer_printf(&c->sql, "::%V%s", &expr->type->sql,
+                            expr->array ? "[]" : "");
 }
 
 
@@ -487,9 +500,7 @@ df_expr_compile_in(df_compile_t *c, const df_expr_t *expr)
             return NGX_ERROR;
         }
 
-        rc = (list->kind == DF_EXPR_LITERAL)
-             ? df_compile_param_once(c, list->type->array_oid, &list->value)
-             : df_expr_compile(c, list);
+        rc = df_expr_compile(c, list);
 
     } else {
         if (df_compile_sql(c, not ? " NOT IN (" : " IN (") != NGX_OK) {

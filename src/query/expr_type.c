@@ -232,20 +232,17 @@ df_expr_literal_type(ngx_pool_t *pool, df_expr_t *expr,
 ngx_str_t
 df_expr_type_name(ngx_pool_t *pool, const df_expr_t *expr)
 {
-    static ngx_str_t  list = ngx_string("list");
-    static ngx_str_t  null = ngx_string("null");
-    static ngx_str_t  text = ngx_string("text");
+    static const ngx_str_t  literals[] = {
+        [DF_LITERAL_NULL] = ngx_string("null"),
+        [DF_LITERAL_BOOLEAN] = ngx_string("boolean"),
+        [DF_LITERAL_NUMBER] = ngx_string("number"),
+        [DF_LITERAL_TEXT] = ngx_string("text"),
+        [DF_LITERAL_JSON] = ngx_string("json"),
+        [DF_LITERAL_LIST] = ngx_string("list")
+    };
 
-    if (df_expr_is_literal(expr, DF_LITERAL_LIST)) {
-        return list;
-    }
-
-    if (df_expr_is_literal(expr, DF_LITERAL_TEXT)) {
-        return text;
-    }
-
-    if (expr->type == NULL) {
-        return null;
+    if (expr->kind == DF_EXPR_LITERAL || expr->type == NULL) {
+        return literals[expr->literal];
     }
 
     return df_str_printf(pool, "%V%s", &expr->type->name,
