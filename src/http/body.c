@@ -15,7 +15,6 @@ static void df_http_body_event(ngx_http_request_t *r);
 static ngx_int_t df_http_body_collect(df_http_ctx_t *ctx);
 static ngx_int_t df_http_body_take(df_http_ctx_t *ctx);
 static ngx_int_t df_http_body_add(df_http_ctx_t *ctx, ngx_buf_t *b);
-static ngx_int_t df_http_body_too_large(df_http_ctx_t *ctx);
 
 
 /* with client_max_body_size 0 */
@@ -38,7 +37,7 @@ df_http_body_read(df_http_ctx_t *ctx)
     r = ctx->request;
 
     if (r->headers_in.content_length_n > df_http_body_limit(ctx)) {
-        return df_http_body_too_large(ctx);
+        return df_http_body_too_large(ctx, df_http_body_limit(ctx));
     }
 
     r->request_body_no_buffering = 1;
@@ -57,7 +56,7 @@ df_http_body_status(df_http_ctx_t *ctx, ngx_int_t status)
     }
 
     if (status == NGX_HTTP_REQUEST_ENTITY_TOO_LARGE) {
-        return df_http_body_too_large(ctx);
+        return df_http_body_too_large(ctx, df_http_body_limit(ctx));
     }
 
     if (status == NGX_HTTP_BAD_REQUEST) {
@@ -210,7 +209,7 @@ df_http_body_add(df_http_ctx_t *ctx, ngx_buf_t *b)
     size = ngx_buf_size(b);
 
     if (size > df_http_body_limit(ctx) - df_writer_length(w)) {
-        return df_http_body_too_large(ctx);
+        return df_http_body_too_large(ctx, df_http_body_limit(ctx));
     }
 
     if (size == 0) {
@@ -239,8 +238,8 @@ df_http_body_add(df_http_ctx_t *ctx, ngx_buf_t *b)
 }
 
 
-static ngx_int_t
-df_http_body_too_large(df_http_ctx_t *ctx)
+ngx_int_t
+df_http_body_too_large(df_http_ctx_t *ctx, off_t limit)
 {
     ngx_http_request_t  *r;
 
@@ -253,6 +252,5 @@ df_http_body_too_large(df_http_ctx_t *ctx)
     r->lingering_close = 1;
 
     return df_problem_set(&ctx->run.problem, DF_PROBLEM_PAYLOAD_TOO_LARGE,
-                          "the body is over the limit of %O bytes",
-                          df_http_body_limit(ctx));
+                          "the body is over the limit of %O bytes", limit);
 }

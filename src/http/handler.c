@@ -13,9 +13,7 @@
 static ngx_int_t df_http_handler_start(df_http_ctx_t *ctx);
 static ngx_int_t df_http_handler_parse(df_http_ctx_t *ctx);
 static ngx_int_t df_http_handler_parse_body(df_http_ctx_t *ctx);
-static ngx_int_t df_http_handler_run(df_http_ctx_t *ctx);
 static ngx_uint_t df_http_handler_streams(df_http_ctx_t *ctx);
-static ngx_int_t df_http_handler_refuse(df_http_ctx_t *ctx, ngx_int_t rc);
 static void df_http_handler_done(df_run_t *run);
 static void df_http_handler_abort(void *data);
 
@@ -121,6 +119,10 @@ df_http_handler_start(df_http_ctx_t *ctx)
         return rc;
     }
 
+    if (ctx->run.input != DF_FORMAT_JSON) {
+        return df_http_import(ctx);
+    }
+
     if (ctx->method->parse != NULL) {
         return df_http_body_read(ctx);
     }
@@ -151,6 +153,8 @@ df_http_handler_parse(df_http_ctx_t *ctx)
 
     rc = df_query_request_init(query, r->pool, ctx->conf->model,
                                ctx->method->op);
+
+    query->import = (run->input != DF_FORMAT_JSON);
 
     if (rc == NGX_OK && r->args.len) {
         rc = df_query_parse_args(query, &r->args, &run->problem);
@@ -238,7 +242,7 @@ df_http_handler_bulk(df_http_ctx_t *ctx, const cJSON *body)
 }
 
 
-static ngx_int_t
+ngx_int_t
 df_http_handler_run(df_http_ctx_t *ctx)
 {
     ngx_int_t       rc;
@@ -347,7 +351,7 @@ df_http_handler_streams(df_http_ctx_t *ctx)
 
 /* what was not begun: a problem, or a status that nginx answers by itself */
 
-static ngx_int_t
+ngx_int_t
 df_http_handler_refuse(df_http_ctx_t *ctx, ngx_int_t rc)
 {
     if (rc >= NGX_HTTP_SPECIAL_RESPONSE) {

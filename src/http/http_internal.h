@@ -50,6 +50,7 @@ struct df_http_ctx_s {
     ngx_str_t                 key;          /* of an item, decoded */
     ngx_str_t                 body;
     df_writer_t               body_writer;
+    off_t                     received;     /* of a body that is imported */
     df_request_t              query;
     ngx_array_t               parts;        /* df_named_request_t, of several
                                                aggregates; else empty */
@@ -83,10 +84,12 @@ ngx_int_t df_http_aggregate_run(df_http_ctx_t *ctx);
 df_http_ctx_t *df_http_handler_create(ngx_http_request_t *r);
 ngx_int_t df_http_handler_admit(df_http_ctx_t *ctx, df_request_t *query,
     const df_rules_t *rules, df_admitted_t **admitted);
+ngx_int_t df_http_handler_run(df_http_ctx_t *ctx);
 /* run->admitted, or a batch when there are parts */
 ngx_int_t df_http_handler_begin(df_http_ctx_t *ctx,
     const df_batch_part_t *parts, ngx_uint_t n);
 ngx_int_t df_http_handler_leave(df_http_ctx_t *ctx, ngx_int_t rc);
+ngx_int_t df_http_handler_refuse(df_http_ctx_t *ctx, ngx_int_t rc);
 
 /*
  * handler: called with the body, NGX_DECLINED and a problem, or a status of
@@ -110,6 +113,12 @@ ngx_int_t df_http_body_read(df_http_ctx_t *ctx);
 
 /* a refusal by nginx's reader as a problem, where the client still listens */
 ngx_int_t df_http_body_status(df_http_ctx_t *ctx, ngx_int_t status);
+ngx_int_t df_http_body_too_large(df_http_ctx_t *ctx, off_t limit);
+
+/* import: begins a run and gives it the body; returns what df_http_body_read()
+   does */
+ngx_int_t df_http_import(df_http_ctx_t *ctx);
+void df_http_import_more(df_run_t *run);
 
 /* etag: the ETag of a record; If-Match to query.if_match; whether it holds */
 ngx_int_t df_http_etag_add(df_http_ctx_t *ctx);

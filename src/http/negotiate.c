@@ -24,6 +24,7 @@ static ngx_uint_t df_http_negotiate_rank(const ngx_str_t *range,
     const ngx_str_t *type);
 static ngx_uint_t df_http_negotiate_quality(u_char *p, u_char *last);
 static ngx_uint_t df_http_negotiate_minimal(const ngx_str_t *value);
+static ngx_int_t df_http_negotiate_type(const ngx_str_t *type);
 static ngx_uint_t df_http_negotiate_charset(u_char *p, u_char *last);
 static ngx_str_t df_http_negotiate_next(u_char **p, u_char *last, u_char ch);
 
@@ -212,11 +213,10 @@ ngx_int_t
 df_http_negotiate_body(df_http_ctx_t *ctx)
 {
     u_char              *p, *last;
+    ngx_int_t            format;
     ngx_str_t            type;
     ngx_table_elt_t     *h;
     ngx_http_request_t  *r;
-
-    static ngx_str_t  suffix = ngx_string("+json");
 
     r = ctx->request;
     h = r->headers_in.content_type;
@@ -237,22 +237,30 @@ df_http_negotiate_body(df_http_ctx_t *ctx)
     last = p + h->value.len;
     type = df_http_negotiate_next(&p, last, ';');
 
-    if ((type.len == df_http_types[DF_FORMAT_JSON].len
-         && ngx_strncasecmp(type.data, df_http_types[DF_FORMAT_JSON].data,
-                            type.len)
-            == 0)
-        || (type.len > suffix.len
-            && ngx_strncasecmp(type.data + type.len - suffix.len, suffix.data,
-                               suffix.len)
-               == 0))
+    format = df_http_negotiate_type(&type);
+
+    if (format == DF_FORMAT_JSON
+        || (format > DF_FORMAT_JSON && ctx->method->resource == DF_HTTP_BULK))
     {
+        ctx->run.input = format;
+
         if (df_http_negotiate_charset(p, last)) {
             return NGX_OK;
         }
 
         return df_problem_set(&ctx->run.problem,
                               DF_PROBLEM_UNSUPPORTED_MEDIA_TYPE,
-                              "JSON is UTF-8, not \"%V\"", &h->value);
+                              "%s is UTF-8, not \"%V\"",
+                              format == DF_FORMAT_CSV ? "CSV" : "JSON",
+                              &h->value);
+    }
+
+    if (ctx->method->resource == DF_HTTP_BULK) {
+        return df_problem_set(&ctx->run.problem,
+                              DF_PROBLEM_UNSUPPORTED_MEDIA_TYPE,
+                              "the body is \"%V\": application/json, "
+                              "application/x-ndjson or text/csv is expected",
+                              &type);
     }
 
     /* what curl sends with -d alone deserves a hint */
@@ -261,6 +269,36 @@ df_http_negotiate_body(df_http_ctx_t *ctx)
                           "the body is \"%V\": application/json is expected "
                           "(with curl: -H 'Content-Type: application/json')",
                           &type);
+}
+
+
+/* the format, or NGX_ERROR */
+
+static ngx_int_t
+df_http_negotiate_type(const ngx_str_t *type)
+{
+    ngx_uint_t  i;
+
+    static ngx_str_t  suffix = ngx_string("+json");
+
+    for (i = 0; i < DF_HTTP_FORMATS; i++) {
+        if (type->len == df_http_types[i].len
+            && ngx_strncasecmp(type->data, df_http_types[i].data, type->len)
+               == 0)
+        {
+            return i;
+        }
+    }
+
+    if (type->len > suffix.len
+        && ngx_strncasecmp(type->data + type->len - suffix.len, suffix.data,
+                           suffix.len)
+           == 0)
+    {
+        return DF_FORMAT_JSON;
+    }
+
+    return NGX_ERROR;
 }
 
 

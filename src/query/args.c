@@ -25,6 +25,8 @@ static ngx_int_t df_query_count_set(df_request_t *r, const ngx_str_t *value,
     const df_place_t *place, df_problem_t *problem);
 static ngx_int_t df_query_dry_run_set(df_request_t *r, const ngx_str_t *value,
     const df_place_t *place, df_problem_t *problem);
+static ngx_int_t df_query_keep_set(df_request_t *r, const ngx_str_t *value,
+    const df_place_t *place, df_problem_t *problem);
 
 
 #define DF_ON_LIST       (1u << DF_LIST)
@@ -34,6 +36,12 @@ static ngx_int_t df_query_dry_run_set(df_request_t *r, const ngx_str_t *value,
                           | (1u << DF_REPLACE))
 #define DF_ON_ROWS       (DF_ON_LIST | (1u << DF_GET) | DF_ON_WRITES         \
                           | DF_BULKS)
+
+/* an import says in the query string what a bulk says in its body */
+#define DF_ON_IMPORT     (1u << DF_OPERATIONS)
+
+#define df_query_takes(r, on)                                                 \
+    ((((r)->import ? DF_ON_IMPORT : 1u << (r)->op) & (on)) != 0)
 
 #define DF_AS_STRING  (1u << DF_JSON_STRING)
 #define DF_AS_NUMBER  (1u << DF_JSON_NUMBER)
@@ -67,7 +75,8 @@ static const df_parameter_t  df_query_parameters[] = {
     { ngx_string("count"), DF_ON_LIST, DF_AS_STRING, 0, df_query_count_set,
       NULL },
 
-    { ngx_string("dry_run"), DF_ON_WRITES | (1u << DF_DELETE) | DF_BULKS,
+    { ngx_string("dry_run"), DF_ON_WRITES | (1u << DF_DELETE) | DF_BULKS
+                              | DF_ON_IMPORT,
       (1u << DF_JSON_TRUE) | (1u << DF_JSON_FALSE), 0,
       df_query_dry_run_set, NULL },
 
@@ -107,7 +116,11 @@ static const df_parameter_t  df_query_parameters[] = {
       df_query_output_sort_add, NULL },
 
     { ngx_string("timezone"), DF_ON_AGGREGATE, DF_AS_STRING, 0,
-      df_query_timezone_set, NULL }
+      df_query_timezone_set, NULL },
+
+    /* of an import */
+
+    { ngx_string("keep"), DF_ON_IMPORT, 0, 0, df_query_keep_set, NULL }
 };
 
 #define DF_QUERY_PARAMETERS                                                  \
@@ -129,7 +142,8 @@ df_query_parameter(df_request_t *r, const ngx_str_t *name,
     for (i = 0; i < DF_QUERY_PARAMETERS; i++) {
         p = &df_query_parameters[i];
 
-        if (!df_query_is(r, p->operations) || !df_query_same(&p->name, name))
+        if (!df_query_takes(r, p->operations)
+            || !df_query_same(&p->name, name))
         {
             continue;
         }
@@ -220,7 +234,7 @@ df_query_parameter_nearest(const df_request_t *r, const ngx_str_t *name,
     }
 
     for (i = 0; i < DF_QUERY_PARAMETERS; i++) {
-        if (df_query_is(r, df_query_parameters[i].operations)) {
+        if (df_query_takes(r, df_query_parameters[i].operations)) {
             names[n++] = (ngx_str_t *) &df_query_parameters[i].name;
         }
     }
@@ -473,6 +487,23 @@ df_query_dry_run_set(df_request_t *r, const ngx_str_t *value,
 
     return df_query_refuse(problem, DF_PROBLEM_INVALID_VALUE, place, "type",
                            "expected true or false");
+}
+
+
+static ngx_int_t
+df_query_keep_set(df_request_t *r, const ngx_str_t *value,
+    const df_place_t *place, df_problem_t *problem)
+{
+    static const ngx_str_t  generated = ngx_string("generated");
+
+    if (!df_query_same(value, &generated)) {
+        return df_query_refuse(problem, DF_PROBLEM_INVALID_VALUE, place,
+                               "enum", "expected generated");
+    }
+
+    r->keep_generated = 1;
+
+    return NGX_OK;
 }
 
 

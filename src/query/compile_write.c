@@ -381,33 +381,44 @@ ngx_int_t
 df_compile_identity(df_compile_t *c, const df_admitted_t *admitted,
     const df_field_t *field)
 {
+    ngx_int_t   rc;
+    df_value_t  value;
+
+    rc = df_query_identity(admitted, c->pool, field, &value, c->problem);
+
+    return (rc == NGX_OK) ? df_compile_param(c, df_schema_oid(field), &value)
+                          : rc;
+}
+
+
+ngx_int_t
+df_query_identity(const df_admitted_t *admitted, ngx_pool_t *pool,
+    const df_field_t *field, df_value_t *value, df_problem_t *problem)
+{
     ngx_int_t          rc;
-    df_value_t         value;
     const ngx_str_t   *who;
     df_value_error_t   error;
 
     who = (field->default_kind == DF_DEFAULT_SUB)
           ? &admitted->principal->subject : &admitted->principal->tenant;
 
-    ngx_memzero(&value, sizeof(df_value_t));
-    value.null = 1;
+    ngx_memzero(value, sizeof(df_value_t));
 
-    if (who->len) {
-        rc = df_schema_parse_text(field, c->pool, who, 0, &value, &error);
-
-        if (rc == NGX_DECLINED) {
-            return df_problem_set(c->problem, DF_PROBLEM_FORBIDDEN,
-                                  "the caller's identity cannot be stored in "
-                                  "field \"%V\": expected %V",
-                                  &field->name, &error.expected);
-        }
-
-        if (rc != NGX_OK) {
-            return rc;
-        }
+    if (who->len == 0) {
+        value->null = 1;
+        return NGX_OK;
     }
 
-    return df_compile_param(c, df_schema_oid(field), &value);
+    rc = df_schema_parse_text(field, pool, who, 0, value, &error);
+
+    if (rc == NGX_DECLINED) {
+        return df_problem_set(problem, DF_PROBLEM_FORBIDDEN,
+                              "the caller's identity cannot be stored in "
+                              "field \"%V\": expected %V",
+                              &field->name, &error.expected);
+    }
+
+    return rc;
 }
 
 

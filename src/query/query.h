@@ -243,6 +243,9 @@ typedef struct {
     unsigned               calculates:1;    /* an expression of it calls what
                                                can fail with what is stored */
     unsigned               dry_run:1;
+    unsigned               import:1;    /* values that cannot be set are left
+                                           out */
+    unsigned               keep_generated:1;    /* but not generated ones */
     unsigned               minimal:1;   /* the record is not wanted back */
     unsigned               declared:1;  /* a report: nginx.conf says it */
 } df_request_t;
@@ -396,16 +399,21 @@ typedef struct df_run_driver_s  df_run_driver_t;
  * to give up.  done() comes last, after NGX_ERROR too; a problem after head()
  * means that the answer must be cut off.  Each of them may abandon the run.
  * A list is streamed when "streamed" is set.
+ *
+ * With another input than JSON the run is an import: its records come from the
+ * owner, who hands the body over with df_query_import().
  */
 struct df_run_s {
     ngx_pool_t            *pool;
     ngx_log_t             *log;
     const df_admitted_t   *admitted;
     df_format_t            format;
+    df_format_t            input;
     unsigned               streamed:1;
 
     void                 (*head)(df_run_t *run);
     ngx_int_t            (*body)(df_run_t *run, ngx_chain_t *piece);
+    void                 (*more)(df_run_t *run);
     void                 (*done)(df_run_t *run);
     void                  *data;
 
@@ -433,6 +441,16 @@ struct df_run_s {
    filled, or NGX_ERROR */
 ngx_int_t df_query_run(df_run_t *run);
 void df_query_resume(df_run_t *run);
+
+/*
+ * A piece of the body of an import, from *pos to last; end: none follows.
+ * NGX_OK, it was taken, and once the last one was done() follows; NGX_AGAIN,
+ * what is at *pos has to wait for more(), which may call this again; else the
+ * run is over, and done() will not be called: NGX_DECLINED with run->problem
+ * filled, or NGX_ERROR.  Before all was taken done() tells of failures only.
+ */
+ngx_int_t df_query_import(df_run_t *run, u_char **pos, u_char *last,
+    ngx_uint_t end);
 
 /*
  * Several requests, answered together: {"name": {"data": […]}, …}.  Each is a

@@ -338,6 +338,21 @@ ngx_int_t df_query_having_read(df_request_t *r, const cJSON *node,
     const df_place_t *place, df_problem_t *problem);
 
 
+/* what a client cannot set and an import leaves out, so that an export can be
+   imported; what says who made a record is never kept */
+
+static ngx_inline ngx_uint_t
+df_query_leaves_out(const df_request_t *r, const df_field_t *field)
+{
+    return r->import
+           && (field->readonly || (field->generated && !r->keep_generated));
+}
+
+
+/* a path can end in this key */
+ngx_uint_t df_query_values_is_segment(const ngx_str_t *key);
+
+
 /* update operators: one table, update.c */
 
 struct df_update_operator_s {
@@ -536,7 +551,10 @@ ngx_int_t df_compile_operator(df_compile_t *c, const df_assignment_t *a,
     const ngx_str_t *operand);
 /* ",updated_at = now()" where no trigger keeps it */
 ngx_int_t df_compile_touch(df_compile_t *c, const df_model_t *model);
-/* who asks, as the value of a field that says who made a record */
+/* who asks, as the value of a field that says who made a record: alone, and as
+   a parameter */
+ngx_int_t df_query_identity(const df_admitted_t *admitted, ngx_pool_t *pool,
+    const df_field_t *field, df_value_t *value, df_problem_t *problem);
 ngx_int_t df_compile_identity(df_compile_t *c, const df_admitted_t *admitted,
     const df_field_t *field);
 ngx_int_t df_compile_aggregate(const df_admitted_t *admitted, df_compile_t *c,

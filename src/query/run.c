@@ -54,7 +54,10 @@ df_query_run(df_run_t *run)
 {
     run->driver = df_query_drivers[run->admitted->request->op];
 
-    if (run->driver == NULL) {
+    if (run->input != DF_FORMAT_JSON) {
+        run->driver = &df_import_driver;
+
+    } else if (run->driver == NULL) {
         run->driver = &df_query_run_driver;
     }
 

@@ -57,6 +57,7 @@ typedef struct {
 } df_query_state_t;
 
 
+extern const df_run_driver_t    df_import_driver;
 extern const df_pg_callbacks_t  df_query_stream_callbacks;
 
 /* a job's end: the answer, another try or a problem */

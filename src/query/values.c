@@ -18,7 +18,6 @@ static ngx_int_t df_query_values_member(df_query_values_t *v,
     const cJSON *node);
 static ngx_int_t df_query_values_field(df_query_values_t *v,
     const cJSON *node, const df_field_t *field);
-static ngx_uint_t df_query_values_is_segment(const ngx_str_t *key);
 static ngx_int_t df_query_values_stored(df_query_values_t *v,
     const cJSON *node, const df_field_t *field);
 static ngx_uint_t df_query_values_is_operator(df_query_values_t *v,
@@ -165,7 +164,12 @@ df_query_values_field(df_query_values_t *v, const cJSON *node,
 
     op = v->request->op;
 
-    if (field->generated || field->readonly || (field->key && op != DF_CREATE))
+    if (df_query_leaves_out(v->request, field)) {
+        return NGX_OK;
+    }
+
+    if ((field->generated && !v->request->import) || field->readonly
+        || (field->key && op != DF_CREATE))
     {
         if (op == DF_REPLACE) {
             return df_query_values_stored(v, node, field);
@@ -206,7 +210,7 @@ df_query_values_field(df_query_values_t *v, const cJSON *node,
 
 /* the record's path must not be another's (RFC 3986, 5.2.4) */
 
-static ngx_uint_t
+ngx_uint_t
 df_query_values_is_segment(const ngx_str_t *key)
 {
     ngx_uint_t  i;

@@ -1,0 +1,240 @@
+
+/*
+ * Copyright (C) the ngx_dataflow authors
+ *
+ * What an import is made of: csv.c and ndjson.c take the body apart,
+ * import_row.c makes rows of it, import_set.c keeps them until they are sent,
+ * import_copy.c sends them, import.c holds it all together.
+ */
+
+
+#ifndef _DF_QUERY_IMPORT_H_INCLUDED_
+#define _DF_QUERY_IMPORT_H_INCLUDED_
+
+
+#include "query/run.h"
+
+
+DF_HIDDEN_BEGIN
+
+
+/* a line of NDJSON, a row of CSV: bytes */
+#define DF_IMPORT_ROW  (1024 * 1024)
+
+
+/*
+ * The readers take a body in pieces that end anywhere and give one row after
+ * the other.  pos moves through a piece; "end" tells that none follows.
+ *
+ * NGX_OK        a row
+ * NGX_DECLINED  a row that cannot be read: reason tells why
+ * NGX_AGAIN     the piece is used up
+ * NGX_ERROR     no memory
+ *
+ * line is the number of the line that the row begins in.
+ */
+
+
+/* lines, without their ends; those with blanks only are left out */
+
+typedef struct {
+    ngx_pool_t    *pool;
+    u_char        *buf;         /* a line's beginning, in former pieces */
+    size_t         len;
+    size_t         size;
+    ngx_str_t      row;         /* until the next call */
+    ngx_uint_t     line;
+    ngx_uint_t     next;        /* line */
+    const char    *reason;
+    unsigned       skip:1;      /* the line is too long */
+} df_ndjson_t;
+
+void df_ndjson_init(df_ndjson_t *nd, ngx_pool_t *pool);
+ngx_int_t df_ndjson_next(df_ndjson_t *nd, u_char **pos, u_char *last,
+    ngx_uint_t end);
+
+
+/*
+ * RFC 4180, with LF or CRLF.  The header is a row like others, and then its
+ * owner sets "columns".  Of several columns an empty line is no row; of one it
+ * is a null.
+ */
+
+typedef struct {
+    size_t         start;       /* in buf; NUL-terminated */
+    size_t         len;
+    ngx_uint_t     quoted;      /* "" is the empty text, nothing is null */
+} df_csv_value_t;
+
+typedef enum {
+    DF_CSV_MARK = 0,            /* there may be a byte order mark */
+    DF_CSV_ROW,                 /* a row begins */
+    DF_CSV_VALUE,               /* a value begins */
+    DF_CSV_PLAIN,
+    DF_CSV_QUOTED,
+    DF_CSV_QUOTE,               /* the end of a quoted one, or two quotes */
+    DF_CSV_CR,                  /* LF has to follow */
+    DF_CSV_SKIP                 /* to the end of a line that is wrong */
+} df_csv_state_t;
+
+#define DF_CSV_COLUMNS  1600            /* as many as a table can have */
+
+typedef struct {
+    ngx_pool_t      *pool;
+    u_char          *buf;       /* the values of a row, until the next call */
+    size_t           len;
+    size_t           size;
+    df_csv_value_t   values[DF_CSV_COLUMNS];
+    ngx_uint_t       n;         /* values, of which more may be left out */
+    size_t           value;     /* where the last one starts */
+    ngx_uint_t       columns;   /* of the header; 0: not known yet */
+    df_csv_state_t   state;
+    ngx_uint_t       marks;     /* bytes of the mark */
+    size_t           bytes;     /* of the row, values or not */
+    ngx_uint_t       line;
+    ngx_uint_t       at;        /* line */
+    const char      *reason;    /* NULL: the row is good so far */
+} df_csv_t;
+
+void df_csv_init(df_csv_t *csv, ngx_pool_t *pool);
+ngx_int_t df_csv_next(df_csv_t *csv, u_char **pos, u_char *last,
+    ngx_uint_t end);
+
+
+/*
+ * Rows that have the same fields, in COPY's text form.  The memory is not the
+ * pool's: it grows, and it is given back when it was too much.
+ */
+
+typedef struct {
+    ngx_uint_t            row;      /* of the set, from 1, and those behind it
+                                       follow line by line */
+    ngx_uint_t            line;
+} df_import_line_t;
+
+#define DF_IMPORT_LINES  4096       /* of a set, where rows do not */
+
+typedef struct {
+    ngx_queue_t           queue;
+    uint32_t              hash;
+    u_char               *given;    /* bits, by the index of fields */
+    const df_field_t    **fields;   /* in the order of the model */
+    ngx_uint_t            n;
+
+    u_char               *start;
+    u_char               *sent;     /* what stands before it was put */
+    u_char               *pos;
+    u_char               *end;
+    ngx_uint_t            rows;     /* from the first of its COPY on */
+    ngx_uint_t            put;      /* of them */
+
+    df_import_line_t     *lines;
+    ngx_uint_t            nlines;
+    ngx_uint_t            max_lines;
+} df_import_set_t;
+
+/* so many sets hold rows at a time; when they all do, one has to be sent
+   before another row is added */
+#define DF_IMPORT_SETS  256
+
+typedef struct {
+    ngx_pool_t           *pool;
+    ngx_log_t            *log;
+    const df_model_t     *model;
+    size_t                nbits;    /* bytes of "given" */
+    df_import_set_t      *last;     /* row was added to */
+    ngx_queue_t           all;      /* those used last first */
+    ngx_uint_t            n;
+    ngx_uint_t            used;     /* of them, those that have rows */
+    size_t                bytes;    /* that were not put, of all */
+} df_import_sets_t;
+
+ngx_int_t df_import_sets_init(df_import_sets_t *sets, ngx_pool_t *pool,
+    const df_model_t *model);
+
+/* values: by the index of fields; those not given are not looked at */
+ngx_int_t df_import_sets_add(df_import_sets_t *sets, const u_char *given,
+    const df_value_t *values, ngx_uint_t line);
+
+/* the one with the most to send; NULL when there is nothing */
+df_import_set_t *df_import_sets_largest(df_import_sets_t *sets);
+/* bytes of whole rows were put; what was put is done, and rows are counted
+   anew */
+void df_import_sets_put(df_import_sets_t *sets, df_import_set_t *set,
+    size_t len);
+void df_import_sets_done(df_import_sets_t *sets, df_import_set_t *set);
+/* the line of a row */
+ngx_uint_t df_import_sets_line(const df_import_set_t *set, ngx_uint_t row);
+
+
+/* an import */
+
+typedef enum {
+    DF_IMPORT_GATHER = 0,       /* nothing was asked of the database yet */
+    DF_IMPORT_BEGIN,            /* a connection, and BEGIN */
+    DF_IMPORT_READY,            /* for the next COPY, or the end */
+    DF_IMPORT_OPEN,             /* a COPY begins */
+    DF_IMPORT_PUT,              /* it takes rows */
+    DF_IMPORT_CLOSE,            /* it ends */
+    DF_IMPORT_STATEMENT,        /* what is no COPY */
+    DF_IMPORT_COMMIT,
+    DF_IMPORT_OVER              /* nothing is asked of it any more */
+} df_import_state_t;
+
+typedef struct {
+    df_run_t             *run;
+    const df_admitted_t  *admitted;
+    const df_request_t   *request;
+
+    df_ndjson_t          *ndjson;   /* one of them is the reader */
+    df_csv_t             *csv;
+    unsigned              complete:1;   /* the body has ended */
+
+    /* rows, import_row.c */
+    ngx_pool_t           *scratch;  /* of one row */
+    const df_field_t    **columns;  /* of CSV; NULL: it is left out */
+    u_char               *seen;     /* by the index of fields */
+    u_char               *given;    /* bits */
+    df_value_t           *values;
+    ngx_array_t           identities;   /* df_assignment_t: who asks, in each
+                                           row that does not say it */
+    ngx_uint_t            next;     /* index of the field that most likely
+                                       comes next */
+    ngx_uint_t            rows;
+    ngx_uint_t            bad;      /* of them */
+    df_import_sets_t      sets;
+
+    /* the database, import_copy.c */
+    df_import_state_t     state;
+    df_pg_job_t          *job;
+    df_pg_statement_t     statements[4];
+    df_import_set_t      *set;      /* of the COPY */
+    ngx_uint_t            affected;
+    unsigned              blocked:1;    /* no more may be put now */
+    unsigned              waiting:1;    /* more() is owed */
+} df_import_t;
+
+/* import_row.c */
+ngx_int_t df_import_rows_init(df_import_t *import);
+/* the row that the reader has.  NGX_OK; NGX_DECLINED: it was wrong, and is
+   told; NGX_ABORT: no row after it can be right; NGX_ERROR */
+ngx_int_t df_import_row(df_import_t *import);
+/* a row that could not even be read; NGX_DECLINED */
+ngx_int_t df_import_row_refuse(df_import_t *import, ngx_uint_t line,
+    const char *code, const char *reason);
+
+/* import_copy.c: what can be sent now is sent */
+ngx_int_t df_import_send(df_import_t *import);
+/* nothing of it is to be done */
+void df_import_drop(df_import_t *import);
+/* 1 when there is no room for rows before some were sent */
+ngx_uint_t df_import_is_full(const df_import_t *import);
+
+/* import.c: the end, from callbacks: nothing may be touched after it */
+void df_import_end(df_import_t *import);
+
+
+DF_HIDDEN_END
+
+
+#endif /* _DF_QUERY_IMPORT_H_INCLUDED_ */
