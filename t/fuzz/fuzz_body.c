@@ -96,7 +96,7 @@ static void
 fuzz_body_check(const df_request_t *r)
 {
     ngx_uint_t              i;
-    u_char                  seen[2 * DF_KINDS + 2];
+    u_char                  seen[FUZZ_MODEL_FIELDS];
     const df_assignment_t  *a;
 
     ngx_memzero(seen, sizeof(seen));

@@ -3,7 +3,8 @@
  * Copyright (C) the ngx_dataflow authors
  *
  * A model for fuzz targets: a field of each type, an array of each type, a
- * hidden one.  The key is a bigint.
+ * hidden one.  The key is a bigint.  "up" leads to another thing, and "downs"
+ * back from it.
  */
 
 
@@ -13,6 +14,9 @@
 
 #include "ngx_shim.h"
 #include "query/query_internal.h"
+
+
+#define FUZZ_MODEL_FIELDS  (2 * DF_KINDS + 3)
 
 
 static df_field_t *
@@ -39,6 +43,39 @@ fuzz_model_add(df_model_t *model, ngx_pool_t *pool, const char *prefix,
 }
 
 
+static void
+fuzz_model_relate(df_model_t *model, ngx_pool_t *pool)
+{
+    df_reverse_t   *reverse;
+    df_relation_t  *relation;
+
+    if (ngx_array_init(&model->relations, pool, 1, sizeof(df_relation_t))
+        != NGX_OK
+        || ngx_array_init(&model->reverses, pool, 1, sizeof(df_reverse_t))
+           != NGX_OK)
+    {
+        abort();
+    }
+
+    relation = ngx_array_push(&model->relations);
+    ngx_memzero(relation, sizeof(df_relation_t));
+
+    ngx_str_set(&relation->name, "up");
+    ngx_str_set(&relation->member, "\"up\":");
+    relation->target = model;
+    relation->field = fuzz_model_add(model, pool, "", "up_id", DF_BIGINT);
+
+    reverse = ngx_array_push(&model->reverses);
+    ngx_memzero(reverse, sizeof(df_reverse_t));
+
+    ngx_str_set(&reverse->name, "downs");
+    ngx_str_set(&reverse->member, "\"downs\":");
+    ngx_str_set(&reverse->truncated, "\"downs_truncated\":");
+    reverse->model = model;
+    reverse->relation = relation;
+}
+
+
 static df_model_t *
 fuzz_model_create(ngx_pool_t *pool)
 {
@@ -50,7 +87,7 @@ fuzz_model_create(ngx_pool_t *pool)
     model = ngx_pcalloc(pool, sizeof(df_model_t));
 
     if (model == NULL
-        || ngx_array_init(&model->fields, pool, 2 * DF_KINDS + 2,
+        || ngx_array_init(&model->fields, pool, FUZZ_MODEL_FIELDS,
                           sizeof(df_field_t))
            != NGX_OK)
     {
@@ -74,6 +111,7 @@ fuzz_model_create(ngx_pool_t *pool)
     }
 
     fuzz_model_add(model, pool, "", "secret", DF_TEXT)->hidden = 1;
+    fuzz_model_relate(model, pool);
 
     return model;
 }
