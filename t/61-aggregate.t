@@ -228,6 +228,13 @@ subtest 'the shorthand' => sub {
                  count(DISTINCT category) AS count_distinct_category
             FROM products GROUP BY 1, 2 ORDER BY 1, 2');
 
+    same('literals are values too', '/api/products',
+         [ group_by => "null as nothing, 'a' as a, 5 as five, true as yes",
+           aggregate => "count(*), null as none, 1.50 as price, 'b' as b" ],
+         "SELECT NULL AS nothing, 'a' AS a, 5 AS five, true AS yes,
+                 count(*) AS count, NULL AS none, 1.50 AS price, 'b' AS b
+            FROM products");
+
     same('without groups it is one row', '/api/products',
          [ sum => 'price', count => '*' ],
          'SELECT sum(price) AS sum_price, count(*) AS count FROM products');
@@ -1087,7 +1094,7 @@ subtest 'statements' => sub {
     is(scalar @sql, 2, 'one statement each');
     is($sql[0][1], $sql[1][1], 'of one text');
     is($sql[0][1], 'SELECT "category", sum("price") FROM "products"'
-       . ' WHERE "price" > $1 GROUP BY 1 HAVING (sum("price") > $2)'
+       . ' WHERE "price" > $1 GROUP BY 1 HAVING (sum("price") > $2::integer)'
        . ' ORDER BY 1 LIMIT $3', 'which is as plain as can be');
 
     my $pool = sub { $t->get('/health')->json->{databases}{test}{pool} };

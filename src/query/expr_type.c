@@ -193,6 +193,9 @@ df_expr_literal_type(ngx_pool_t *pool, df_expr_t *expr,
     df_kind_t   kind;
 
     if (expr->literal == DF_LITERAL_NULL) {
+        expr->value.null = 1;
+        expr->nullable = 1;
+
         return NGX_OK;
     }
 
