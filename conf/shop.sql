@@ -96,7 +96,7 @@ SELECT o.customer_id, i.items, i.total,
             ELSE 'completed' END,
        o.placed, o.placed
   FROM (SELECT n, pg_temp.luck('status' || n) AS luck,
-               1 + floor(pg_temp.luck('customer' || n) ^ 2 * 58)
+               1 + floor(pg_temp.luck('customer' || n) ^ 1.4 * 58)
                    AS customer_id,
                timestamptz '2024-10-01 00:00Z' + interval '1 minute'
                * floor(730 * 24 * 60

@@ -64,6 +64,23 @@ sub example {
 }
 
 
+# a command goes on behind a backslash, and until its quotes are closed
+
+sub parts {
+    my ($text) = @_;
+
+    my $command = '';
+
+    while ($text =~ s/^(.*)\n//) {
+        $command .= $1;
+        last if $1 !~ /\\$/ && ($command =~ tr/'//) % 2 == 0;
+        $command .= "\n";
+    }
+
+    return ($command, $text);
+}
+
+
 sub document {
     my ($t, $file, $least) = @_;
 
@@ -73,7 +90,9 @@ sub document {
     my @blocks = read_file($file) =~ /^```\n(\$ .*?)^```/gms;
 
     for (map { split /^\$ /m } @blocks) {
-        my ($command, $shown) = /^(curl (?:.*\\\n)*.*)\n((?s:.*))/ or next;
+        next unless /^curl /;
+
+        my ($command, $shown) = parts($_);
 
         example($t, $command, $shown, \%known);
         $n++;

@@ -241,18 +241,39 @@ start() {
 
     local url=http://127.0.0.1:$port/api
 
+    local where="where=total > 2500 and customer.tier = 'vip'"
+    local value='aggregate=sum(price * stock) as value'
+
     local order='{"customer_id":7,"total":"188.99"'
     order+=',"items":[{"product_id":57,"quantity":1}]}'
+
+    local bulk='{"operation":"update","filter":{"stock":{"$lt":10}}'
+    bulk+=',"set":{"stock":{"$inc":50}},"dry_run":true}'
 
     cat <<TEXT
 
 The shop runs on http://127.0.0.1:$port, its files are in .run/. Try:
 
-  curl '$url/products?category=audio&price__lt=100&sort=-price&limit=3'
+  a filter     curl '$url/products?category=audio&price__lt=100&sort=-price'
 
-  curl --json '$order' $url/orders
+  a condition  curl -G $url/orders --data-urlencode "$where"
 
-  curl -X PATCH --json '{"stock":{"\$inc":25}}' $url/products/57
+  relations    curl '$url/orders/800?include=customer,order_items.product'
+
+  sums         curl -G $url/products/aggregate -d group_by=category \\
+                   --data-urlencode '$value'
+
+  a report     curl '$url/analytics/products/sales-by-category?since=2026-01-01'
+
+  a dashboard  curl $url/analytics/dashboard
+
+  a record     curl --json '$order' \\
+                   $url/orders
+
+  many         curl --json '$bulk' \\
+                   $url/products/bulk
+
+  as CSV       curl -H 'Accept: text/csv' '$url/orders?limit=all'
 
 "make stop" ends it.
 TEXT
