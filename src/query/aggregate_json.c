@@ -219,6 +219,10 @@ df_query_parse_aggregates(df_request_t *r, const cJSON *body,
     ngx_str_t     name;
     const cJSON  *member;
 
+    if (df_json_kind(body) != DF_JSON_OBJECT) {
+        return df_query_parse_query(r, body, problem);
+    }
+
     for (member = body->child; member; member = member->next) {
         name = df_json_name(member);
 
@@ -227,7 +231,7 @@ df_query_parse_aggregates(df_request_t *r, const cJSON *body,
         }
     }
 
-    if (member == NULL || df_json_kind(body) != DF_JSON_OBJECT) {
+    if (member == NULL) {
         return df_query_parse_query(r, body, problem);
     }
 

@@ -12,10 +12,6 @@
 #include "query/expr.h"
 
 
-/* of pg_type.dat */
-#define DF_QUERY_INT8OID  20
-
-
 static ngx_int_t df_compile_outputs(df_compile_t *c, const df_request_t *r);
 static ngx_int_t df_compile_groups(df_compile_t *c, const df_request_t *r);
 static ngx_int_t df_compile_groups_order(df_compile_t *c,
@@ -68,7 +64,8 @@ df_compile_aggregate(const df_admitted_t *admitted, df_compile_t *c,
         limit.text = df_str_printf(c->pool, "%ui", admitted->limit + 1);
 
         if (df_compile_sql(c, " LIMIT ") != NGX_OK
-            || df_compile_param(c, DF_QUERY_INT8OID, &limit) != NGX_OK)
+            || df_compile_param(c, df_schema_type_of(DF_BIGINT)->oid, &limit)
+               != NGX_OK)
         {
             return NGX_ERROR;
         }

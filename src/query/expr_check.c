@@ -212,6 +212,41 @@ df_expr_check_path(df_scope_t *scope, df_expr_t *expr)
 }
 
 
+static ngx_str_t *
+df_expr_check_output_at(void *list, ngx_uint_t i)
+{
+    return &((df_output_t *) list)[i].name;
+}
+
+
+/* what is nothing of a model is most likely one of the outputs, mistyped */
+
+static ngx_int_t
+df_expr_check_meant(df_scope_t *scope, const df_expr_t *name,
+    ngx_uint_t allow)
+{
+    ngx_str_t  *nearest;
+
+    if (scope->outputs == NULL || (allow & DF_EXPR_INSIDE)
+        || ngx_strlchr(name->text.data, name->text.data + name->text.len, '.')
+        || df_query_field(scope->model, &name->text)
+        || df_query_relation(scope->model, &name->text))
+    {
+        return NGX_OK;
+    }
+
+    nearest = df_nearest(&name->text, scope->outputs->elts,
+                         scope->outputs->nelts, df_expr_check_output_at);
+
+    return nearest ? df_expr_refuse(scope->problem, DF_PROBLEM_UNKNOWN_FIELD,
+                                    name->place, name->column,
+                                    "unknown_field",
+                                    "there is no \"%V\" here; did you mean "
+                                    "\"%V\"?", &name->text, nearest)
+                   : NGX_OK;
+}
+
+
 /* outside of aggregates an output comes before a field of the same name,
    inside, where the rows are, behind it */
 
@@ -230,6 +265,11 @@ df_expr_check_name(df_scope_t *scope, df_expr_t **expr, ngx_uint_t allow)
                     && df_query_field(scope->model, &name->text)))
     {
         return df_expr_check_output(scope, expr, output);
+    }
+
+    rc = df_expr_check_meant(scope, name, allow);
+    if (rc != NGX_OK) {
+        return rc;
     }
 
     at = *name->place;
