@@ -4,6 +4,7 @@ use warnings;
 use Test::More;
 
 use DataflowTest;
+use DataflowTest::OpenAPI;
 
 # the OpenAPI document: made when the configuration is read, served as a file
 # of nginx would be
@@ -119,6 +120,14 @@ is($r->code, 200, 'another model, another tag');
 is($r->json->{components}{schemas}{things}{properties}{name}{maxLength}, 21,
    'and another document');
 
+
+# what other people's programs make of a document of every type and option
+
+$t->write_conf(http => '', models => DataflowTest::OpenAPI::models());
+$t->reload;
+$t->wait_ready;
+
+DataflowTest::OpenAPI::script($t, $_) for qw(document values parameters);
 
 # nginx.conf
 

@@ -100,6 +100,7 @@ typedef struct {
     const df_model_t     *model;
     ngx_str_t             name;
     ngx_str_t             path;         /* of the location, as a URL has it */
+    unsigned              slash:1;      /* its list has one at the end */
 } df_openapi_model_t;
 
 ngx_int_t df_openapi_model(df_openapi_t *doc, df_http_loc_conf_t *conf,
@@ -117,9 +118,10 @@ void df_openapi_parameters(df_openapi_model_t *m, df_writer_t *w,
     df_operation_t op);
 /* conditions on fields */
 void df_openapi_conditions(df_openapi_model_t *m, df_writer_t *w);
-/* a|b: json fields and relations, whose names a path can begin with;
-   NGX_DECLINED when there are none */
-ngx_int_t df_openapi_reached(df_openapi_model_t *m, ngx_str_t *names);
+/* a|b: relations and, with fields, json fields, whose names a path can begin
+   with; NGX_DECLINED when there are none */
+ngx_int_t df_openapi_reached(df_openapi_model_t *m, ngx_uint_t fields,
+    ngx_str_t *names);
 /* members of an object that has the operation's parameters */
 void df_openapi_members(df_openapi_model_t *m, df_writer_t *w,
     df_operation_t op);

@@ -26,6 +26,10 @@ df_openapi_model(df_openapi_t *doc, df_http_loc_conf_t *conf, void *data)
     m.model = conf->model;
     m.name = df_openapi_name(doc, conf->model);
 
+    /* the path is the location's name, cut off before it */
+
+    m.slash = (conf->path.data[conf->path.len] == '/');
+
     rc = df_openapi_model_path(&m);
 
     if (rc != NGX_OK) {
@@ -121,8 +125,8 @@ df_openapi_model_extension(df_openapi_model_t *m)
 
     w = &m->doc->models;
 
-    df_json_put(w, "'%V':{'path':'%V','key':'%V','operations':[", &m->name,
-                &m->path, &m->model->key->name);
+    df_json_put(w, "'%V':{'path':'%V%s','key':'%V','operations':[", &m->name,
+                &m->path, m->slash ? "/" : "", &m->model->key->name);
 
     df_openapi_operations(m, w);
 

@@ -376,7 +376,7 @@ df_openapi_reaches(df_openapi_model_t *m, df_writer_t *w)
     ngx_str_t     names, key;
     df_writer_t  *p;
 
-    if (df_openapi_reached(m, &names) != NGX_OK) {
+    if (df_openapi_reached(m, 1, &names) != NGX_OK) {
         return;
     }
 
@@ -397,10 +397,9 @@ df_openapi_reaches(df_openapi_model_t *m, df_writer_t *w)
 }
 
 
-/* a|b|c: the json fields and relations; NGX_DECLINED when there are none */
-
 ngx_int_t
-df_openapi_reached(df_openapi_model_t *m, ngx_str_t *names)
+df_openapi_reached(df_openapi_model_t *m, ngx_uint_t fields,
+    ngx_str_t *names)
 {
     ngx_uint_t            i;
     df_writer_t           w;
@@ -411,7 +410,7 @@ df_openapi_reached(df_openapi_model_t *m, ngx_str_t *names)
         return NGX_ERROR;
     }
 
-    for (i = 0; i < m->model->fields.nelts; i++) {
+    for (i = 0; fields && i < m->model->fields.nelts; i++) {
         field = df_schema_field_at(m->model, i);
 
         if (field->type->kind == DF_JSON && !field->array && !field->hidden) {

@@ -200,7 +200,7 @@ df_openapi_operations(df_openapi_model_t *m, df_writer_t *w)
 }
 
 
-/* opens it; the root has a slash, the collection of another location none */
+/* opens it; nginx redirects from a list without the slash of its location */
 
 static void
 df_openapi_path(df_openapi_model_t *m, const char *path)
@@ -210,7 +210,7 @@ df_openapi_path(df_openapi_model_t *m, const char *path)
 
     w = &m->doc->paths;
 
-    if (path[0] == '\0' && m->path.len == 0) {
+    if (path[0] == '\0' && m->slash) {
         path = "/";
     }
 

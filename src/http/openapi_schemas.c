@@ -31,6 +31,8 @@ static void df_openapi_schema_update(df_openapi_model_t *m,
     const df_field_t *field, const ngx_str_t *key);
 static void df_openapi_schema_example(df_openapi_model_t *m, df_writer_t *w,
     const df_openapi_body_t *body);
+static ngx_uint_t df_openapi_schema_shows(const df_field_t *field,
+    df_operation_t op);
 static void df_openapi_schema_names(df_openapi_model_t *m, df_writer_t *w);
 static void df_openapi_schema_sort(df_openapi_model_t *m, df_writer_t *w);
 static void df_openapi_schema_filter(df_openapi_model_t *m, df_writer_t *w);
@@ -207,6 +209,13 @@ df_openapi_schema_member(df_openapi_model_t *m, df_writer_t *w,
 
     if (op != DF_UPDATE) {
         df_openapi_value(w, field, DF_OPENAPI_BODY, !field->not_null);
+
+        /* no path can end in these */
+
+        if (field->key && (field->type->flags & DF_TYPE_TEXT)) {
+            df_json_put(w, "'not':{'enum':['','.','..']}");
+        }
+
         df_openapi_default(w, field);
         df_openapi_schema_field(w, field);
         df_json_put(w, "}");
@@ -293,14 +302,7 @@ df_openapi_schema_example(df_openapi_model_t *m, df_writer_t *w,
     for (i = 0; i < m->model->fields.nelts; i++) {
         field = df_schema_field_at(m->model, i);
 
-        if (field->hidden && body->op == DF_GET) {
-            continue;
-        }
-
-        if (body->op != DF_GET
-            && (!df_openapi_schema_takes(field, body->op)
-                || field->generated || field->readonly))
-        {
+        if (!df_openapi_schema_shows(field, body->op)) {
             continue;
         }
 
@@ -324,6 +326,21 @@ df_openapi_schema_example(df_openapi_model_t *m, df_writer_t *w,
     }
 
     df_json_put(w, "'examples':[%J]", &text);
+}
+
+
+/* what cannot be set is in the example of a record only */
+
+static ngx_uint_t
+df_openapi_schema_shows(const df_field_t *field, df_operation_t op)
+{
+    if (op == DF_GET) {
+        return !field->hidden;
+    }
+
+    return df_openapi_schema_takes(field, op)
+           && !field->generated && !field->readonly
+           && (!field->key || op == DF_CREATE);
 }
 
 
@@ -362,7 +379,7 @@ df_openapi_schema_sort(df_openapi_model_t *m, df_writer_t *w)
         return;
     }
 
-    df_json_put(w, "'%V.sort':{'type':'string','anyOf':[{'enum':[", &m->name);
+    df_json_put(w, "'%V.sort':{'anyOf':[{'type':'string','enum':[", &m->name);
 
     for (i = 0; i < m->model->fields.nelts; i++) {
         field = df_schema_field_at(m->model, i);
@@ -382,7 +399,15 @@ df_openapi_schema_sort(df_openapi_model_t *m, df_writer_t *w)
         return;
     }
 
-    df_json_put(w, "]},{'pattern':'^-?(%V):nulls(first|last)$'}]}", &names);
+    df_json_put(w, "]},{'type':'string',"
+                "'pattern':'^-?(%V):nulls(first|last)$'}", &names);
+
+    if (df_openapi_reached(m, 0, &names) == NGX_OK) {
+        df_json_put(w, "{'type':'string','pattern':"
+                    "'^-?(%V)[.][a-z0-9_.]+(:nulls(first|last))?$'}", &names);
+    }
+
+    df_json_put(w, "]}");
 }
 
 
@@ -421,7 +446,7 @@ df_openapi_schema_filter(df_openapi_model_t *m, df_writer_t *w)
 
     df_json_put(w, "}");
 
-    if (df_openapi_reached(m, &names) == NGX_OK) {
+    if (df_openapi_reached(m, 1, &names) == NGX_OK) {
         df_json_put(w, "'patternProperties':{'^(%V)[.]':{}}", &names);
     }
 

@@ -20,11 +20,15 @@ typedef struct {
 } df_openapi_type_t;
 
 
+/* powers of ten that are exact in any reader */
+#define DF_OPENAPI_EXACT_DIGITS  15
+
 #define DF_OPENAPI_WHOLE    "'pattern':'^[+-]?[0-9]+$'"
 #define DF_OPENAPI_SPECIAL  "'pattern':'^(NaN|-?Infinity)$'"
+#define DF_OPENAPI_DIGITS   "[+-]?[0-9]+([.][0-9]+)?([eE][+-]?[0-9]+)?"
+#define DF_OPENAPI_FINITE   "'pattern':'^" DF_OPENAPI_DIGITS "$'"
 #define DF_OPENAPI_DECIMAL                                                    \
-    "'pattern':'^([+-]?[0-9]+(\\\\.[0-9]+)?([eE][+-]?[0-9]+)?|NaN|"           \
-    "-?Infinity)$'"
+    "'pattern':'^(" DF_OPENAPI_DIGITS "|NaN|-?Infinity)$'"
 
 static const df_openapi_type_t  df_openapi_types[DF_KINDS] = {
 
@@ -134,8 +138,8 @@ df_openapi_scalar(df_writer_t *w, const df_field_t *field,
                                       : (use == DF_OPENAPI_BODY) ? type->body
                                                                  : NULL;
 
-    if (use == DF_OPENAPI_ANSWER && field->precision) {
-        more = NULL;
+    if (more && field->precision) {
+        more = (use == DF_OPENAPI_BODY) ? DF_OPENAPI_FINITE : NULL;
     }
 
     if (more == NULL && !null) {
@@ -194,6 +198,14 @@ df_openapi_constraints(df_writer_t *w, const df_field_t *field,
 
     df_openapi_bound(w, field, "minimum", &field->min);
     df_openapi_bound(w, field, "maximum", &field->max);
+
+    if (field->precision && field->precision - field->scale
+                            <= DF_OPENAPI_EXACT_DIGITS)
+    {
+        df_json_put(w, "'exclusiveMinimum':-1e%u,'exclusiveMaximum':1e%u",
+                    field->precision - field->scale,
+                    field->precision - field->scale);
+    }
 
     if (type->kind == DF_SMALLINT) {
         if (field->min.len == 0) {

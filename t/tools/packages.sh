@@ -16,6 +16,11 @@ declare -A group=(
     [fuzz]="clang libclang-rt-dev"
 )
 
+# another node than Debian's will do as well
+
+command -v node > /dev/null && command -v npm > /dev/null \
+    || group[test]+=" nodejs npm"
+
 missing=()
 
 for name; do
