@@ -11,6 +11,7 @@ use DataflowTest::OpenAPI;
 
 my $models = <<'CONF';
     location /api/things {
+        dataflow_expose list get create update replace delete;
         dataflow_model things {
             description "Things of \"all\" kinds.";
             field name text required max=20;

@@ -290,6 +290,26 @@ df_openapi_name(df_openapi_t *doc, const df_model_t *model)
 }
 
 
+ngx_uint_t
+df_openapi_has(df_openapi_t *doc, const df_model_t *model)
+{
+    ngx_uint_t              i;
+    df_openapi_location_t  *location;
+
+    location = doc->main->locations.elts;
+
+    for (i = 0; i < doc->main->locations.nelts; i++) {
+        if (location[i].server == doc->server
+            && location[i].conf->model == model)
+        {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+
 static ngx_int_t
 df_openapi_print(df_openapi_t *doc, df_http_openapi_t *openapi,
     ngx_str_t *text)

@@ -5,16 +5,18 @@
  * The OpenAPI document of a server, which is made when the configuration is
  * read.  Each directive that makes a location an API says how it is described:
  *
- *     openapi.c            the directive, the document as a whole, serving it
- *     openapi_model.c      a location with a model
- *     openapi_paths.c      its operations
- *     openapi_params.c     their parameters
- *     openapi_schemas.c    records, bodies, filters
- *     openapi_types.c      the values of fields
- *     openapi_example.c    examples of them
- *     openapi_pattern.c    regular expressions, as JSON Schema has them
- *     openapi_analytics.c  a location with reports
- *     openapi_problems.c   refusals
+ *     openapi.c             the directive, the document as a whole, serving
+ *     openapi_model.c       a location with a model
+ *     openapi_paths.c       its operations
+ *     openapi_params.c      their parameters,
+ *     openapi_conditions.c  and those that are fields
+ *     openapi_schemas.c     records, bodies, filters
+ *     openapi_groups.c      aggregates
+ *     openapi_types.c       the values of fields
+ *     openapi_example.c     examples of them
+ *     openapi_pattern.c     regular expressions, as JSON Schema has them
+ *     openapi_analytics.c   a location with reports
+ *     openapi_problems.c    refusals
  */
 
 
@@ -79,6 +81,8 @@ ngx_int_t df_openapi_once(df_openapi_t *doc, const char *kind,
 /* what a model is called, which is more than its name when another one of the
    document has the same */
 ngx_str_t df_openapi_name(df_openapi_t *doc, const df_model_t *model);
+/* 1 when the document tells of it */
+ngx_uint_t df_openapi_has(df_openapi_t *doc, const df_model_t *model);
 
 
 /* a path as URLs have it: its braces are none of what is to be filled in */
@@ -110,6 +114,10 @@ void df_openapi_paths(df_openapi_model_t *m);
 /* their names, elements of w */
 void df_openapi_operations(df_openapi_model_t *m, df_writer_t *w);
 void df_openapi_schemas(df_openapi_model_t *m);
+/* schemas of aggregates, members of w */
+void df_openapi_groups(df_openapi_model_t *m, df_writer_t *w);
+
+#define df_openapi_exposes(m, op)  ((m)->conf->rules.expose & (1u << (op)))
 
 
 /* parameters: references to those of an operation, elements of w */
@@ -117,11 +125,19 @@ void df_openapi_schemas(df_openapi_model_t *m);
 void df_openapi_parameters(df_openapi_model_t *m, df_writer_t *w,
     df_operation_t op);
 /* conditions on fields */
-void df_openapi_conditions(df_openapi_model_t *m, df_writer_t *w);
-/* a|b: relations and, with fields, json fields, whose names a path can begin
-   with; NGX_DECLINED when there are none */
-ngx_int_t df_openapi_reached(df_openapi_model_t *m, ngx_uint_t fields,
+void df_openapi_conditions(df_openapi_model_t *m, df_writer_t *w,
+    df_operation_t operation);
+/* a|b: with what a path can begin, or an include; NGX_DECLINED when there is
+   nothing */
+#define DF_OPENAPI_FIELDS     0x01      /* of json */
+#define DF_OPENAPI_RELATIONS  0x02
+#define DF_OPENAPI_REVERSES   0x04
+ngx_int_t df_openapi_reached(df_openapi_model_t *m, ngx_uint_t what,
     ngx_str_t *names);
+
+#define df_openapi_relates(model)                                             \
+    ((model)->relations.nelts + (model)->reverses.nelts > 0)
+
 /* members of an object that has the operation's parameters */
 void df_openapi_members(df_openapi_model_t *m, df_writer_t *w,
     df_operation_t op);

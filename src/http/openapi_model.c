@@ -121,6 +121,7 @@ df_openapi_model_extension(df_openapi_model_t *m)
     ngx_str_t             target;
     ngx_uint_t            i;
     df_writer_t          *w;
+    const df_reverse_t   *reverse;
     const df_relation_t  *relation;
 
     w = &m->doc->models;
@@ -139,6 +140,17 @@ df_openapi_model_extension(df_openapi_model_t *m)
 
         df_json_put(w, "'%V':{'model':'%V','field':'%V'}", &relation[i].name,
                     &target, &relation[i].field->name);
+    }
+
+    df_json_put(w, "},'reverses':{");
+
+    reverse = m->model->reverses.elts;
+
+    for (i = 0; i < m->model->reverses.nelts; i++) {
+        target = df_openapi_name(m->doc, reverse[i].model);
+
+        df_json_put(w, "'%V':{'model':'%V','field':'%V'}", &reverse[i].name,
+                    &target, &reverse[i].relation->field->name);
     }
 
     df_json_put(w, "}}");

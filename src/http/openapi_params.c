@@ -2,107 +2,192 @@
 /*
  * Copyright (C) the ngx_dataflow authors
  *
- * The parameters of operations: those that have a name of their own are a
- * table, the others are each field with each operator it takes.  Every one is
- * a component, and an operation refers to it.
+ * The parameters of operations that have a name of their own: a table of how
+ * each is described.  Every one is a component, to which operations refer.
  */
 
 
 #include "http/openapi.h"
 
 
-typedef struct {
-    ngx_str_t     name;
-    const char   *key;          /* when all models share it */
-    const char   *schema;       /* in a query; %V is the model */
-    const char   *member;       /* in a body, when it differs there */
-    const char   *description;
-    void        (*write)(df_openapi_model_t *m, df_writer_t *w);
-                                /* without a schema: by the location */
-    unsigned      list:1;       /* values between commas */
-} df_openapi_parameter_t;
+typedef struct df_openapi_parameter_s  df_openapi_parameter_t;
+
+typedef void (*df_openapi_parameter_pt)(df_openapi_model_t *m, df_writer_t *w,
+    ngx_uint_t body);
+
+struct df_openapi_parameter_s {
+    ngx_str_t                 name;
+    ngx_uint_t                operations;   /* bits; 0: all that take it */
+    const char               *key;          /* "Cursor": of all models;
+                                               "sort": products.sort */
+    const char               *schema;       /* in a query; %V is the model */
+    const char               *member;       /* in a body, if it differs */
+    const char               *description;
+    df_openapi_parameter_pt   write;        /* instead of a schema */
+    unsigned                  shared:1;
+    unsigned                  list:1;       /* values between commas */
+    unsigned                  relations:1;  /* for models that have some */
+};
 
 
 static const df_openapi_parameter_t *df_openapi_parameter_find(
-    const ngx_str_t *name);
+    df_openapi_model_t *m, df_operation_t op, const ngx_str_t *name);
 static void df_openapi_parameter_add(df_openapi_model_t *m,
     const ngx_str_t *name, const ngx_str_t *key,
     const df_openapi_parameter_t *p);
 static void df_openapi_parameter_schema(df_openapi_model_t *m, df_writer_t *w,
     const df_openapi_parameter_t *p, ngx_uint_t body);
-static void df_openapi_parameter_limit(df_openapi_model_t *m, df_writer_t *w);
-static void df_openapi_parameter_offset(df_openapi_model_t *m, df_writer_t *w);
-static void df_openapi_condition(df_openapi_model_t *m, df_writer_t *w,
-    const df_field_t *field, const df_operator_info_t *op);
-static void df_openapi_condition_add(df_openapi_model_t *m,
-    const ngx_str_t *name, const ngx_str_t *key, const df_operator_info_t *op);
-static void df_openapi_condition_schema(df_writer_t *w,
-    const df_operator_info_t *op);
-static void df_openapi_reaches(df_openapi_model_t *m, df_writer_t *w);
+static void df_openapi_parameter_selection(df_openapi_model_t *m,
+    df_writer_t *w, ngx_uint_t body);
+static void df_openapi_parameter_limit(df_openapi_model_t *m, df_writer_t *w,
+    ngx_uint_t body);
+static void df_openapi_parameter_groups(df_openapi_model_t *m, df_writer_t *w,
+    ngx_uint_t body);
+static void df_openapi_parameter_rows(df_openapi_model_t *m, df_writer_t *w,
+    ngx_uint_t n);
+static void df_openapi_parameter_offset(df_openapi_model_t *m, df_writer_t *w,
+    ngx_uint_t body);
 
+
+#define DF_OPENAPI_LIST    (1u << DF_LIST)
+#define DF_OPENAPI_GROUPS  (1u << DF_AGGREGATE)
 
 #define DF_OPENAPI_NAMES(schema)                                              \
     "{'type':'array','minItems':1,"                                           \
     "'items':{'$ref':'#/components/schemas/%V." schema "'}}"
 
 #define DF_OPENAPI_NAMES_OR_TEXT(schema)                                      \
-    "{'anyOf':[" DF_OPENAPI_NAMES(schema) ",{'type':'string',"                \
-    "'description':'Names between commas.'}]}"
+    "{'anyOf':[" DF_OPENAPI_NAMES(schema) "," DF_OPENAPI_TEXT "]}"
+
+#define DF_OPENAPI_TEXT                                                       \
+    "{'type':'string','description':'Names between commas.'}"
+#define DF_OPENAPI_WORDS                                                      \
+    "{'type':'array','minItems':1,'items':{'type':'string'}}"
+#define DF_OPENAPI_WORDS_OR_TEXT                                              \
+    "{'anyOf':[" DF_OPENAPI_WORDS "," DF_OPENAPI_TEXT "]}"
+#define DF_OPENAPI_EXPRESSION                                                 \
+    "{'$ref':'#/components/schemas/Expression'}"
+#define DF_OPENAPI_EXPRESSIONS                                                \
+    "{'anyOf':[{'type':'string'},"                                            \
+    "{'type':'array','items':" DF_OPENAPI_EXPRESSION "},"                     \
+    "{'type':'object','additionalProperties':" DF_OPENAPI_EXPRESSION "}]}"
+
+/* fields whose values are aggregated, each as NAME_field */
+
+#define df_openapi_values(word, component, text)                              \
+    { .name = ngx_string(word), .operations = DF_OPENAPI_GROUPS,              \
+      .key = component, .shared = 1, .list = 1,                               \
+      .schema = DF_OPENAPI_WORDS, .member = DF_OPENAPI_WORDS_OR_TEXT,         \
+      .description = text }
+
 
 static const df_openapi_parameter_t  df_openapi_parameter_table[] = {
 
-    { ngx_string("filter"), NULL,
-      "{'type':'string','contentMediaType':'application/json',"
-      "'contentSchema':{'$ref':'#/components/schemas/%V.filter'}}",
-      "{'$ref':'#/components/schemas/%V.filter'}",
-      "A filter as JSON; it must hold besides the conditions on fields.",
-      NULL, 0 },
+    { .name = ngx_string("filter"), .key = "filter",
+      .schema = "{'type':'string','contentMediaType':'application/json',"
+                "'contentSchema':"
+                "{'$ref':'#/components/schemas/%V.filter'}}",
+      .member = "{'$ref':'#/components/schemas/%V.filter'}",
+      .description = "A filter as JSON; it must hold besides the conditions "
+                     "on fields." },
 
-    { ngx_string("where"), "Where",
-      "{'type':'string'}", NULL,
-      "A condition such as: price > 100 and active = true", NULL, 0 },
+    { .name = ngx_string("where"), .operations = DF_OPENAPI_LIST,
+      .key = "Where", .shared = 1,
+      .schema = "{'type':'string'}",
+      .member = "{'type':['string','object']}",
+      .description = "A condition such as: price > 100 and active = true" },
 
-    { ngx_string("sort"), NULL,
-      DF_OPENAPI_NAMES("sort"), DF_OPENAPI_NAMES_OR_TEXT("sort"),
-      "The order; - before a name: descending.", NULL, 1 },
+    { .name = ngx_string("where"), .key = "Where", .shared = 1,
+      .schema = "{'type':'string'}",
+      .description = "A condition such as: price > 100 and active = true" },
 
-    { ngx_string("fields"), NULL,
-      DF_OPENAPI_NAMES("fields"), DF_OPENAPI_NAMES_OR_TEXT("fields"),
-      "What is answered; all of it when it is not given.", NULL, 1 },
+    { .name = ngx_string("sort"), .operations = DF_OPENAPI_LIST,
+      .key = "sort", .list = 1,
+      .schema = DF_OPENAPI_NAMES("sort"),
+      .member = DF_OPENAPI_NAMES_OR_TEXT("sort"),
+      .description = "The order; - before a name: descending." },
 
-    { ngx_string("limit"), NULL,
-      NULL, NULL,
-      "Rows of a page; all for text/csv and application/x-ndjson only.",
-      df_openapi_parameter_limit, 0 },
+    { .name = ngx_string("fields"), .operations = DF_INCLUDES,
+      .key = "selection", .list = 1, .relations = 1,
+      .write = df_openapi_parameter_selection,
+      .description = "What is answered; all fields when it is not given." },
 
-    { ngx_string("offset"), NULL,
-      NULL, NULL,
-      "Rows to leave out; not with a cursor.",
-      df_openapi_parameter_offset, 0 },
+    { .name = ngx_string("fields"), .key = "fields", .list = 1,
+      .schema = DF_OPENAPI_NAMES("fields"),
+      .member = DF_OPENAPI_NAMES_OR_TEXT("fields"),
+      .description = "What is answered; all fields when it is not given." },
 
-    { ngx_string("cursor"), "Cursor",
-      "{'type':'string'}", NULL,
-      "Goes on behind a page: its next.", NULL, 0 },
+    { .name = ngx_string("include"), .key = "include", .list = 1,
+      .relations = 1,
+      .schema = DF_OPENAPI_NAMES("include"),
+      .member = DF_OPENAPI_NAMES_OR_TEXT("include"),
+      .description = "Records within the record, over relations." },
 
-    { ngx_string("count"), "Count",
-      "{'type':'string','enum':['none','exact','estimated'],"
-      "'default':'none'}", NULL,
-      "Adds the number of all rows that match.", NULL, 0 },
+    { .name = ngx_string("limit"), .operations = DF_OPENAPI_LIST,
+      .key = "limit", .write = df_openapi_parameter_limit,
+      .description = "Rows of a page; all is for text/csv and "
+                     "application/x-ndjson." },
 
-    { ngx_string("dry_run"), "DryRun",
-      "{'type':'boolean','default':false}", NULL,
-      "Does everything, and takes it back.", NULL, 0 }
+    { .name = ngx_string("limit"), .operations = DF_OPENAPI_GROUPS,
+      .key = "groups", .write = df_openapi_parameter_groups,
+      .description = "Rows that are answered; all is for text/csv and "
+                     "application/x-ndjson." },
+
+    { .name = ngx_string("offset"), .key = "offset",
+      .write = df_openapi_parameter_offset,
+      .description = "Rows to leave out; not with a cursor." },
+
+    { .name = ngx_string("cursor"), .key = "Cursor", .shared = 1,
+      .schema = "{'type':'string'}",
+      .description = "Goes on behind a page: its next." },
+
+    { .name = ngx_string("count"), .operations = DF_OPENAPI_LIST,
+      .key = "Count", .shared = 1,
+      .schema = "{'type':'string','enum':['none','exact','estimated'],"
+                "'default':'none'}",
+      .description = "Adds the number of all rows that match." },
+
+    { .name = ngx_string("dry_run"), .key = "DryRun", .shared = 1,
+      .schema = "{'type':'boolean','default':false}",
+      .description = "Does everything, and takes it back." },
+
+    { .name = ngx_string("group_by"), .key = "GroupBy", .shared = 1,
+      .schema = "{'type':'string'}", .member = DF_OPENAPI_EXPRESSIONS,
+      .description = "Rows of equal values are one: names or expressions "
+                     "between commas, each with its own name if it is wanted: "
+                     "date_trunc('day', created_at) as day" },
+
+    df_openapi_values("sum", "Sum", "Fields that are added up."),
+    df_openapi_values("avg", "Avg", "Fields of which there is the average."),
+    df_openapi_values("min", "Min", "Fields of which there is the least."),
+    df_openapi_values("max", "Max", "Fields of which there is the greatest."),
+    df_openapi_values("count", "CountOf",
+                      "Fields whose values are counted; *: rows."),
+    df_openapi_values("count_distinct", "CountDistinct",
+                      "Fields whose different values are counted."),
+
+    { .name = ngx_string("aggregate"), .key = "Aggregate", .shared = 1,
+      .schema = "{'type':'string'}", .member = DF_OPENAPI_EXPRESSIONS,
+      .description = "Expressions between commas: sum(price * stock) as "
+                     "worth, count(*)" },
+
+    { .name = ngx_string("having"), .key = "Having", .shared = 1,
+      .schema = "{'type':'string'}", .member = DF_OPENAPI_EXPRESSION,
+      .description = "A condition on what is answered: count > 3" },
+
+    { .name = ngx_string("sort"), .operations = DF_OPENAPI_GROUPS,
+      .key = "GroupSort", .shared = 1, .list = 1,
+      .schema = DF_OPENAPI_WORDS, .member = DF_OPENAPI_WORDS_OR_TEXT,
+      .description = "The order, by names of what is answered; - before one: "
+                     "descending." },
+
+    { .name = ngx_string("timezone"), .key = "Timezone", .shared = 1,
+      .schema = "{'type':'string','default':'UTC'}",
+      .description = "Of date_trunc and extract, such as Europe/Berlin." }
 };
 
 #define DF_OPENAPI_PARAMETERS                                                 \
     (sizeof(df_openapi_parameter_table) / sizeof(df_openapi_parameter_t))
-
-
-/* a parameter that is not in the table yet is a text */
-
-static const df_openapi_parameter_t  df_openapi_parameter_unknown = {
-    ngx_null_string, NULL, "{'type':'string'}", NULL, NULL, NULL, 0
-};
 
 
 void
@@ -114,15 +199,15 @@ df_openapi_parameters(df_openapi_model_t *m, df_writer_t *w,
     const df_openapi_parameter_t  *p;
 
     for (i = 0; df_query_describe_parameter(op, i, &name) == NGX_OK; i++) {
-        p = df_openapi_parameter_find(&name);
+        p = df_openapi_parameter_find(m, op, &name);
 
-        if (p->key) {
-            key.data = (u_char *) p->key;
-            key.len = ngx_strlen(p->key);
-
-        } else {
-            key = df_str_printf(m->doc->pool, "%V.%V", &m->name, &name);
+        if (p == NULL) {
+            continue;
         }
+
+        key = p->shared ? df_str_printf(m->doc->pool, p->key, &name)
+                        : df_str_printf(m->doc->pool, "%V.%s", &m->name,
+                                        p->key);
 
         if (df_openapi_once(m->doc, "parameter", &key) == NGX_OK) {
             df_openapi_parameter_add(m, &name, &key, p);
@@ -141,31 +226,54 @@ df_openapi_members(df_openapi_model_t *m, df_writer_t *w, df_operation_t op)
     const df_openapi_parameter_t  *p;
 
     for (i = 0; df_query_describe_parameter(op, i, &name) == NGX_OK; i++) {
-        p = df_openapi_parameter_find(&name);
+        p = df_openapi_parameter_find(m, op, &name);
 
-        df_json_put(w, "'%V':", &name);
-        df_openapi_parameter_schema(m, w, p, 1);
+        if (p) {
+            df_json_put(w, "'%V':", &name);
+            df_openapi_parameter_schema(m, w, p, 1);
+        }
     }
 }
 
 
+/*
+ * Of some names there are several: the first that fits operation and model.
+ * NULL when the model has no use for it; what has no row yet is a text.
+ */
+
 static const df_openapi_parameter_t *
-df_openapi_parameter_find(const ngx_str_t *name)
+df_openapi_parameter_find(df_openapi_model_t *m, df_operation_t op,
+    const ngx_str_t *name)
 {
-    ngx_uint_t                     i;
+    ngx_uint_t                     i, known;
     const df_openapi_parameter_t  *p;
+
+    static const df_openapi_parameter_t  unknown = {
+        .key = "%V", .shared = 1, .schema = "{'type':'string'}",
+        .description = ""
+    };
+
+    known = 0;
 
     for (i = 0; i < DF_OPENAPI_PARAMETERS; i++) {
         p = &df_openapi_parameter_table[i];
 
-        if (p->name.len == name->len
-            && ngx_memcmp(p->name.data, name->data, name->len) == 0)
+        if (p->name.len != name->len
+            || ngx_memcmp(p->name.data, name->data, name->len) != 0)
+        {
+            continue;
+        }
+
+        known = 1;
+
+        if ((p->operations == 0 || (p->operations & (1u << op)))
+            && (!p->relations || df_openapi_relates(m->model)))
         {
             return p;
         }
     }
 
-    return &df_openapi_parameter_unknown;
+    return known ? NULL : &unknown;
 }
 
 
@@ -177,11 +285,8 @@ df_openapi_parameter_add(df_openapi_model_t *m, const ngx_str_t *name,
 
     w = &m->doc->parameters;
 
-    df_json_put(w, "'%V':{'name':'%V','in':'query'", key, name);
-
-    if (p->description) {
-        df_json_put(w, "'description':'%s'", p->description);
-    }
+    df_json_put(w, "'%V':{'name':'%V','in':'query','description':'%s'", key,
+                name, p->description);
 
     if (p->list) {
         df_json_put(w, "'explode':false");
@@ -198,7 +303,7 @@ df_openapi_parameter_schema(df_openapi_model_t *m, df_writer_t *w,
     const df_openapi_parameter_t *p, ngx_uint_t body)
 {
     if (p->write) {
-        p->write(m, w);
+        p->write(m, w, body);
 
     } else if (body && p->member) {
         df_json_put(w, p->member, &m->name);
@@ -209,10 +314,50 @@ df_openapi_parameter_schema(df_openapi_model_t *m, df_writer_t *w,
 }
 
 
+static void
+df_openapi_parameter_selection(df_openapi_model_t *m, df_writer_t *w,
+    ngx_uint_t body)
+{
+    ngx_str_t  names;
+
+    if (df_openapi_reached(m, DF_OPENAPI_RELATIONS|DF_OPENAPI_REVERSES,
+                           &names)
+        != NGX_OK)
+    {
+        w->failed = 1;
+        return;
+    }
+
+    df_json_put(w, body ? "{'anyOf':[{" : "{");
+    df_json_put(w, "'type':'array','minItems':1,'items':{'anyOf':["
+                "{'$ref':'#/components/schemas/%V.fields'},"
+                "{'type':'string',"
+                "'pattern':'^(%V)([.][a-z0-9_]+)" "{0,3}$'}]}",
+                &m->name, &names);
+    df_json_put(w, body ? "}," DF_OPENAPI_TEXT "]}" : "}");
+}
+
+
 /* as dataflow_limit_rows has them */
 
 static void
-df_openapi_parameter_limit(df_openapi_model_t *m, df_writer_t *w)
+df_openapi_parameter_limit(df_openapi_model_t *m, df_writer_t *w,
+    ngx_uint_t body)
+{
+    df_openapi_parameter_rows(m, w, m->conf->rules.default_limit);
+}
+
+
+static void
+df_openapi_parameter_groups(df_openapi_model_t *m, df_writer_t *w,
+    ngx_uint_t body)
+{
+    df_openapi_parameter_rows(m, w, m->conf->rules.max_limit);
+}
+
+
+static void
+df_openapi_parameter_rows(df_openapi_model_t *m, df_writer_t *w, ngx_uint_t n)
 {
     df_rules_t  *rules;
 
@@ -221,218 +366,19 @@ df_openapi_parameter_limit(df_openapi_model_t *m, df_writer_t *w)
     if (rules->stream) {
         df_json_put(w, "{'anyOf':[{'type':'integer','minimum':0,"
                     "'maximum':%u},{'const':'all'}],'default':%u}",
-                    rules->max_limit, rules->default_limit);
+                    rules->max_limit, n);
 
     } else {
         df_json_put(w, "{'type':'integer','minimum':0,'maximum':%u,"
-                    "'default':%u}", rules->max_limit, rules->default_limit);
+                    "'default':%u}", rules->max_limit, n);
     }
 }
 
 
 static void
-df_openapi_parameter_offset(df_openapi_model_t *m, df_writer_t *w)
+df_openapi_parameter_offset(df_openapi_model_t *m, df_writer_t *w,
+    ngx_uint_t body)
 {
     df_json_put(w, "{'type':'integer','minimum':0,'maximum':%u}",
                 m->conf->rules.max_offset);
-}
-
-
-/* conditions */
-
-void
-df_openapi_conditions(df_openapi_model_t *m, df_writer_t *w)
-{
-    ngx_uint_t           i, n;
-    const df_field_t    *field;
-    df_operator_info_t   op;
-
-    for (i = 0; i < m->model->fields.nelts; i++) {
-        field = df_schema_field_at(m->model, i);
-
-        if (field->hidden) {
-            continue;
-        }
-
-        for (n = 0;
-             df_query_describe_operator(field, 0, n, &op) == NGX_OK;
-             n++)
-        {
-            df_openapi_condition(m, w, field, &op);
-        }
-    }
-
-    df_openapi_reaches(m, w);
-}
-
-
-/* "price" is "price__eq"; equal conditions of several models are one */
-
-static void
-df_openapi_condition(df_openapi_model_t *m, df_writer_t *w,
-    const df_field_t *field, const df_operator_info_t *op)
-{
-    ngx_str_t    name, key, type;
-    ngx_pool_t  *pool;
-
-    pool = m->doc->pool;
-
-    if (op->name.len == 2 && ngx_memcmp(op->name.data, "eq", 2) == 0) {
-        name = field->name;
-
-    } else {
-        name = df_str_printf(pool, "%V__%V", &field->name, &op->name);
-    }
-
-    type = df_openapi_type_key(pool, field);
-    key = df_str_printf(pool, "%V.%V", &name, &type);
-
-    if (df_openapi_once(m->doc, "parameter", &key) == NGX_OK) {
-        df_openapi_condition_add(m, &name, &key, op);
-    }
-
-    df_json_put(w, "{'$ref':'#/components/parameters/%V'}", &key);
-}
-
-
-static void
-df_openapi_condition_add(df_openapi_model_t *m, const ngx_str_t *name,
-    const ngx_str_t *key, const df_operator_info_t *op)
-{
-    df_writer_t  *w;
-
-    w = &m->doc->parameters;
-
-    df_json_put(w, "'%V':{'name':'%V','in':'query'", key, name);
-
-    if (op->operand == DF_OPERAND_LIST || op->operand == DF_OPERAND_TWO
-        || op->operand == DF_OPERAND_ELEMENTS)
-    {
-        df_json_put(w, "'explode':false");
-    }
-
-    df_json_put(w, "'schema':{");
-    df_openapi_condition_schema(w, op);
-    df_json_put(w, "}}");
-}
-
-
-static void
-df_openapi_condition_schema(df_writer_t *w, const df_operator_info_t *op)
-{
-    const char  *open;
-
-    if (op->array) {
-        df_json_put(w, "'type':'string',"
-                    "'contentMediaType':'application/json',"
-                    "'contentSchema':{");
-        df_openapi_plain(w, op->type, 1, DF_OPENAPI_BODY, 0);
-        df_json_put(w, "}");
-        return;
-    }
-
-    switch (op->operand) {
-
-    case DF_OPERAND_TWO:
-        open = "'type':'array','minItems':2,'maxItems':2,'items':{";
-        break;
-
-    case DF_OPERAND_LIST:
-    case DF_OPERAND_ELEMENTS:
-        open = "'type':'array','items':{";
-        break;
-
-    default:
-        open = NULL;
-    }
-
-    if (open) {
-        df_json_put(w, open);
-    }
-
-    if (op->type->kind == DF_JSON) {
-        df_json_put(w, "'type':'string',"
-                    "'contentMediaType':'application/json'");
-
-    } else {
-        df_openapi_plain(w, op->type, 0, DF_OPENAPI_QUERY, 0);
-    }
-
-    if (open) {
-        df_json_put(w, "}");
-    }
-}
-
-
-/*
- * What is within json fields and in records that relations lead to has no list
- * of names.  The parameter's own, which no field can have, is not sent: its
- * members are.
- */
-
-static void
-df_openapi_reaches(df_openapi_model_t *m, df_writer_t *w)
-{
-    ngx_str_t     names, key;
-    df_writer_t  *p;
-
-    if (df_openapi_reached(m, 1, &names) != NGX_OK) {
-        return;
-    }
-
-    p = &m->doc->parameters;
-    key = df_str_printf(m->doc->pool, "%V.paths", &m->name);
-
-    if (df_openapi_once(m->doc, "parameter", &key) == NGX_OK) {
-        df_json_put(p, "'%V':{'name':'field.path','in':'query',"
-                    "'style':'form','explode':true,'description':"
-                    "'What lies within a json field, or in the record that a "
-                    "relation leads to: attrs.size__gte, customer.name',"
-                    "'schema':{'type':'object','patternProperties':"
-                    "{'^(%V)[.]':{'type':'string'}},"
-                    "'additionalProperties':false}}", &key, &names);
-    }
-
-    df_json_put(w, "{'$ref':'#/components/parameters/%V'}", &key);
-}
-
-
-ngx_int_t
-df_openapi_reached(df_openapi_model_t *m, ngx_uint_t fields,
-    ngx_str_t *names)
-{
-    ngx_uint_t            i;
-    df_writer_t           w;
-    const df_field_t     *field;
-    const df_relation_t  *relation;
-
-    if (df_writer_init(&w, m->doc->pool, 128) != NGX_OK) {
-        return NGX_ERROR;
-    }
-
-    for (i = 0; fields && i < m->model->fields.nelts; i++) {
-        field = df_schema_field_at(m->model, i);
-
-        if (field->type->kind == DF_JSON && !field->array && !field->hidden) {
-            (void) df_writer_printf(&w, "%V|", &field->name);
-        }
-    }
-
-    relation = m->model->relations.elts;
-
-    for (i = 0; i < m->model->relations.nelts; i++) {
-        (void) df_writer_printf(&w, "%V|", &relation[i].name);
-    }
-
-    if (df_writer_text(&w, names) != NGX_OK) {
-        return NGX_ERROR;
-    }
-
-    if (names->len == 0) {
-        return NGX_DECLINED;
-    }
-
-    names->len--;
-
-    return NGX_OK;
 }

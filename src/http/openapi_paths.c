@@ -52,6 +52,8 @@ static void df_openapi_body(df_openapi_model_t *m, df_writer_t *w,
     const df_openapi_operation_t *op);
 static void df_openapi_list_answers(df_openapi_model_t *m, df_writer_t *w,
     const df_openapi_operation_t *op);
+static void df_openapi_groups_answers(df_openapi_model_t *m, df_writer_t *w,
+    const df_openapi_operation_t *op);
 static void df_openapi_record_answers(df_openapi_model_t *m, df_writer_t *w,
     const df_openapi_operation_t *op);
 
@@ -121,6 +123,14 @@ static const df_openapi_operation_t  df_openapi_operation_table[] =
     { "/query", "post", "query", DF_LIST, "Lists %V, asked for in a body",
       NULL, df_openapi_body, df_openapi_list_answers,
       df_openapi_query_refusals },
+
+    { "/aggregate", "get", "aggregate", DF_AGGREGATE, "Aggregates %V",
+      df_openapi_list_parameters, NULL, df_openapi_groups_answers,
+      df_openapi_list_refusals },
+
+    { "/aggregate", "post", "aggregates", DF_AGGREGATE,
+      "Aggregates %V, asked for in a body", NULL, df_openapi_body,
+      df_openapi_groups_answers, df_openapi_query_refusals },
 
     { "/{}", "get", "get", DF_GET, "Gets one of %V",
       df_openapi_record_parameters, NULL, df_openapi_record_answers,
@@ -270,7 +280,7 @@ df_openapi_list_parameters(df_openapi_model_t *m, df_writer_t *w,
     const df_openapi_operation_t *op)
 {
     df_openapi_parameters(m, w, op->op);
-    df_openapi_conditions(m, w);
+    df_openapi_conditions(m, w, op->op);
 }
 
 
@@ -342,6 +352,23 @@ df_openapi_list_answers(df_openapi_model_t *m, df_writer_t *w,
                 "{'$ref':'#/components/schemas/%V.list'}},"
                 "'application/x-ndjson':{'schema':{'type':'string'}},"
                 "'text/csv':{'schema':{'type':'string'}}}}", &m->name);
+}
+
+
+static void
+df_openapi_groups_answers(df_openapi_model_t *m, df_writer_t *w,
+    const df_openapi_operation_t *op)
+{
+    df_json_put(w, "'200':{'description':'A row for each group.',"
+                "'content':{'application/json':{'schema':");
+
+    df_json_put(w, op->body
+                ? "{'anyOf':[{'$ref':'#/components/schemas/Groups'},"
+                  "{'$ref':'#/components/schemas/GroupsByName'}]}"
+                : "{'$ref':'#/components/schemas/Groups'}");
+
+    df_json_put(w, "},'application/x-ndjson':{'schema':{'type':'string'}},"
+                "'text/csv':{'schema':{'type':'string'}}}}");
 }
 
 

@@ -20,6 +20,9 @@ typedef struct {
 
 
 static void df_openapi_schema_record(df_openapi_model_t *m, df_writer_t *w);
+static void df_openapi_schema_included(df_openapi_model_t *m, df_writer_t *w);
+static void df_openapi_schema_other(df_openapi_model_t *m, df_writer_t *w,
+    const df_model_t *model);
 static void df_openapi_schema_field(df_writer_t *w, const df_field_t *field);
 static void df_openapi_schema_body(df_openapi_model_t *m, df_writer_t *w,
     const df_openapi_body_t *body);
@@ -34,6 +37,7 @@ static void df_openapi_schema_example(df_openapi_model_t *m, df_writer_t *w,
 static ngx_uint_t df_openapi_schema_shows(const df_field_t *field,
     df_operation_t op);
 static void df_openapi_schema_names(df_openapi_model_t *m, df_writer_t *w);
+static void df_openapi_schema_include(df_openapi_model_t *m, df_writer_t *w);
 static void df_openapi_schema_sort(df_openapi_model_t *m, df_writer_t *w);
 static void df_openapi_schema_filter(df_openapi_model_t *m, df_writer_t *w);
 static void df_openapi_schema_operators(df_openapi_model_t *m,
@@ -59,9 +63,6 @@ static const df_openapi_body_t  df_openapi_bodies[] = {
 static const df_openapi_body_t  df_openapi_record = { NULL, DF_GET, NULL };
 
 
-#define df_openapi_exposes(m, op)  ((m)->conf->rules.expose & (1u << (op)))
-
-
 void
 df_openapi_schemas(df_openapi_model_t *m)
 {
@@ -73,16 +74,28 @@ df_openapi_schemas(df_openapi_model_t *m)
     df_openapi_schema_record(m, w);
     df_openapi_schema_names(m, w);
 
+    if (df_openapi_exposes(m, DF_LIST) || df_openapi_exposes(m, DF_GET)) {
+        df_openapi_schema_include(m, w);
+    }
+
     for (i = 0; i < DF_OPENAPI_BODIES; i++) {
         if (df_openapi_exposes(m, df_openapi_bodies[i].op)) {
             df_openapi_schema_body(m, w, &df_openapi_bodies[i]);
         }
     }
 
+    if (df_openapi_exposes(m, DF_LIST) || df_openapi_exposes(m, DF_AGGREGATE))
+    {
+        df_openapi_schema_filter(m, w);
+    }
+
     if (df_openapi_exposes(m, DF_LIST)) {
         df_openapi_schema_sort(m, w);
-        df_openapi_schema_filter(m, w);
         df_openapi_schema_list(m, w);
+    }
+
+    if (df_openapi_exposes(m, DF_AGGREGATE)) {
+        df_openapi_groups(m, w);
     }
 }
 
@@ -114,9 +127,61 @@ df_openapi_schema_record(df_openapi_model_t *m, df_writer_t *w)
         }
     }
 
+    df_openapi_schema_included(m, w);
+
     df_json_put(w, "}");
     df_openapi_schema_example(m, w, &df_openapi_record);
     df_json_put(w, "'x-dataflow':{'model':'%V'}}", &m->name);
+}
+
+
+/* records within it, which are there when they are asked for */
+
+static void
+df_openapi_schema_included(df_openapi_model_t *m, df_writer_t *w)
+{
+    ngx_uint_t            i;
+    const df_reverse_t   *reverse;
+    const df_relation_t  *relation;
+
+    if (!df_openapi_exposes(m, DF_LIST) && !df_openapi_exposes(m, DF_GET)) {
+        return;
+    }
+
+    relation = m->model->relations.elts;
+
+    for (i = 0; i < m->model->relations.nelts; i++) {
+        df_json_put(w, "'%V':{'anyOf':[", &relation[i].name);
+        df_openapi_schema_other(m, w, relation[i].target);
+        df_json_put(w, "{'type':'null'}]}");
+    }
+
+    reverse = m->model->reverses.elts;
+
+    for (i = 0; i < m->model->reverses.nelts; i++) {
+        df_json_put(w, "'%V':{'type':'array','items':", &reverse[i].name);
+        df_openapi_schema_other(m, w, reverse[i].model);
+        df_json_put(w, "},'%V_truncated':{'const':true,'description':"
+                    "'There are more.'}", &reverse[i].name);
+    }
+}
+
+
+/* a model of another server has no schema here */
+
+static void
+df_openapi_schema_other(df_openapi_model_t *m, df_writer_t *w,
+    const df_model_t *model)
+{
+    ngx_str_t  name;
+
+    if (df_openapi_has(m->doc, model)) {
+        name = df_openapi_name(m->doc, model);
+        df_json_put(w, "{'$ref':'#/components/schemas/%V'}", &name);
+
+    } else {
+        df_json_put(w, "{'type':'object'}");
+    }
 }
 
 
@@ -364,6 +429,42 @@ df_openapi_schema_names(df_openapi_model_t *m, df_writer_t *w)
 }
 
 
+/* relations in both directions, and those behind them */
+
+static void
+df_openapi_schema_include(df_openapi_model_t *m, df_writer_t *w)
+{
+    ngx_str_t             names;
+    ngx_uint_t            i;
+    const df_reverse_t   *reverse;
+    const df_relation_t  *relation;
+
+    if (df_openapi_reached(m, DF_OPENAPI_RELATIONS|DF_OPENAPI_REVERSES,
+                           &names)
+        != NGX_OK)
+    {
+        return;
+    }
+
+    relation = m->model->relations.elts;
+    reverse = m->model->reverses.elts;
+
+    df_json_put(w, "'%V.include':{'anyOf':[{'type':'string','enum':[",
+                &m->name);
+
+    for (i = 0; i < m->model->relations.nelts; i++) {
+        df_json_put(w, "'%V'", &relation[i].name);
+    }
+
+    for (i = 0; i < m->model->reverses.nelts; i++) {
+        df_json_put(w, "'%V'", &reverse[i].name);
+    }
+
+    df_json_put(w, "]},{'type':'string',"
+                "'pattern':'^(%V)([.][a-z0-9_]+)" "{1,2}$'}]}", &names);
+}
+
+
 /* the words that a client would offer, and those with a place for nulls */
 
 static void
@@ -402,7 +503,7 @@ df_openapi_schema_sort(df_openapi_model_t *m, df_writer_t *w)
     df_json_put(w, "]},{'type':'string',"
                 "'pattern':'^-?(%V):nulls(first|last)$'}", &names);
 
-    if (df_openapi_reached(m, 0, &names) == NGX_OK) {
+    if (df_openapi_reached(m, DF_OPENAPI_RELATIONS, &names) == NGX_OK) {
         df_json_put(w, "{'type':'string','pattern':"
                     "'^-?(%V)[.][a-z0-9_.]+(:nulls(first|last))?$'}", &names);
     }
@@ -446,7 +547,10 @@ df_openapi_schema_filter(df_openapi_model_t *m, df_writer_t *w)
 
     df_json_put(w, "}");
 
-    if (df_openapi_reached(m, 1, &names) == NGX_OK) {
+    if (df_openapi_reached(m, DF_OPENAPI_FIELDS|DF_OPENAPI_RELATIONS,
+                           &names)
+        == NGX_OK)
+    {
         df_json_put(w, "'patternProperties':{'^(%V)[.]':{}}", &names);
     }
 

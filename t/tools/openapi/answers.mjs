@@ -118,6 +118,37 @@ for (const body of [{}, { filter: { price: { $gt: 1 } }, limit: 2,
 }
 
 
+for (const query of ['', 'count=*', 'group_by=kind', 'aggregate=count(*) as n',
+                     'group_by=kind&sum=price&avg=whole&min=day&max=moment'
+                     + '&count=*,flag&count_distinct=name&sort=-count',
+                     'group_by=kind&count=*&limit=1', 'sum=name', 'nothing=1',
+                     'group_by=kind&count=*&having=count > 5&whole__gte=1',
+                     'aggregate=sum(price) / 0', 'where=whole > 5&count=*',
+                     'group_by=date_trunc(\'day\', moment)&timezone=x'])
+{
+    for (const accept of ['application/json', 'text/csv',
+                          'application/x-ndjson', 'image/png'])
+    {
+        await client.call('GET', `${path}/aggregate`,
+                          { query, headers: { Accept: accept } });
+    }
+}
+
+for (const body of [{ group_by: ['kind'], aggregate: { n: { $count: '*' } } },
+                    { group_by: { k: 'kind' }, aggregate: 'sum(price) as s',
+                      filter: { whole: { $gt: 1 } }, having: { s: { $gt: 1 } },
+                      sort: ['-s'], limit: 2 },
+                    { aggregates: { a: { count: '*' },
+                                    b: { group_by: 'kind', max: 'price' } } },
+                    { aggregates: { a: { sum: 'nothing' } } },
+                    { aggregates: {} }, {}, [], { nothing: 1 },
+                    { aggregate: { n: { $nothing: 1 } } }])
+{
+    await client.call('POST', `${path}/aggregate`, { body });
+    await client.call('POST', `${path}/aggregate`, { body, type: 'a/b' });
+}
+
+
 // writing
 
 const item = () => `${path}/${keys[pick(keys.length)]}`;
@@ -191,6 +222,20 @@ await client.call('POST', orders, { body: {
 await client.call('GET', orders, { query: 'customer.name=a&sort=-customer.name' });
 await client.call('GET', orders, { query: 'customer.nothing=a' });
 await client.call('DELETE', `/api/customers/${customer.json.id}`);
+
+for (const include of ['customer', 'customer.from', 'customer.orders', 'other',
+                       'customer.from.customers'])
+{
+    await client.call('GET', orders, { query: { include } });
+    await client.call('GET', `${orders}/1`, { query: { include } });
+    await client.call('POST', `${orders}/query`, { body: { include } });
+}
+
+for (const fields of ['id,customer', 'customer.name', 'customer.orders.id']) {
+    await client.call('GET', orders, { query: { fields } });
+}
+
+await client.call('GET', '/api/customers/', { query: 'include=orders,from' });
 await client.call('GET', '/api/customers/', { query: 'limit=1' });
 await client.call('POST', '/api/customers/query', { body: { limit: 1 } });
 
@@ -199,6 +244,8 @@ none(client.wrong, 'each answer was as the document says');
 const expected = {
     everything_list: [200, 400, 406],
     everything_query: [200, 400, 415],
+    everything_aggregate: [200, 400, 406],
+    everything_aggregates: [200, 400, 415],
     everything_create: [200, 201, 204, 400, 406, 415, 422],
     everything_get: [200, 304, 404],
     everything_update: [200, 204, 400, 404, 406, 412, 422],

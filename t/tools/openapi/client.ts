@@ -116,6 +116,35 @@ export async function run(base: string, ok: Ok): Promise<void> {
     ok(query.data?.data[0].total === 10.5, 'query', query);
 
 
+    // aggregates, and records within records
+
+    const sums = await client.GET('/api/the%20%7Borders%7D/aggregate', {
+        params: { query: { customer_id: id, group_by: 'customer_id',
+                           sum: ['total'], count: ['*'] } },
+    });
+    const group = sums.data?.data[0] as Record<string, unknown> | undefined;
+
+    ok(group?.sum_total === 60.5 && group.count === 3, 'aggregate', sums);
+
+    const several = await client.POST('/api/the%20%7Borders%7D/aggregate', {
+        body: { aggregates: {
+            all: { aggregate: { n: { $count: '*' } }, filter },
+            most: { aggregate: 'max(total) as most', filter },
+        } },
+    });
+
+    ok(JSON.stringify(several.data)
+       === '{"all":{"data":[{"n":2}]},"most":{"data":[{"most":20}]}}',
+       'aggregates', several);
+
+    const within = await client.GET('/api/the%20%7Borders%7D', {
+        params: { query: { customer_id: id, include: ['customer'],
+                           sort: ['-customer.name', 'id'] } },
+    });
+
+    ok(within.data?.data[0].customer?.name === 'Ada', 'include', within);
+
+
     // update, with operators and with a version
 
     const order = list.data?.data[0].id ?? 0;

@@ -125,6 +125,25 @@ for (const path of Object.keys(doc.paths)) {
     }
 }
 
+// whatever else there may be below a model, where a record has other methods
+
+const allow = async (path) => (await fetch(base + path, { method: 'OPTIONS' }))
+    .headers.get('Allow');
+
+for (const { path } of Object.values(doc['x-dataflow'].models)) {
+    const list = path.replace(/\/$/, '');
+
+    for (const name of ['query', 'aggregate', 'aggregates', 'bulk', 'import',
+                        'export', 'versions', 'count'])
+    {
+        if (!doc.paths[`${list}/${name}`]
+            && await allow(`${list}/${name}`) !== await allow(`${list}/other`))
+        {
+            differs.push(`${list}/${name} is not documented`);
+        }
+    }
+}
+
 none(differs, 'every method that OPTIONS tells is documented, and no other');
 
 

@@ -87,6 +87,12 @@ function samples(schema, type) {
         return [];
 
     case 'string':
+        if (schema.pattern) {
+            const name = schema.pattern.match(/^\^-\?\((\w+).*\):nulls/)?.[1];
+
+            return name ? [`${name}:nullsfirst`, `-${name}:nullslast`] : [];
+        }
+
         return formats[schema.format] ?? types[type] ?? ['a', '1'];
     }
 
@@ -129,10 +135,57 @@ const special = {
                              { [`${name}.0.a__icontains`]: 'a' }];
         });
     },
-    async where() {
-        return ['true', '1 < 2 and not false'];
+    async where(o) {
+        const { key } = models[o.op['x-dataflow'].model];
+        return [`${key} is not null`, `not (${key} is null)`];
+    },
+    async group_by(o) {
+        const { key } = models[o.op['x-dataflow'].model];
+        return [key, `${key} as other`, `${key} is null as a, ${key}`];
+    },
+    async aggregate() {
+        return ['count(*) as n', 'count(*) + 1 as n, count(*) * 2 as m'];
+    },
+    async having() {
+        return ['count >= 0', 'count(*) > 1 and count < 100'];
+    },
+    async sum(o) {
+        return o.op['x-dataflow'].model === 'everything' ? ['whole,price', 'big']
+                                                         : [];
+    },
+    async avg(o) {
+        return special.sum(o);
+    },
+    async min(o) {
+        return special.sum(o);
+    },
+    async max(o) {
+        return special.sum(o);
+    },
+    async count_distinct(o) {
+        return [models[o.op['x-dataflow'].model].key];
+    },
+    async timezone() {
+        return ['Europe/Berlin', 'UTC'];
     },
 };
+
+// as an aggregate they mean something else
+
+const groups = {
+    async sort() {
+        return ['count', '-count'];
+    },
+    async count(o) {
+        return ['*', models[o.op['x-dataflow'].model].key];
+    },
+};
+
+
+function specialOf(o, name) {
+    return o.op['x-dataflow'].operation === 'aggregate' && groups[name]
+           || name !== 'count' && special[name];
+}
 
 
 // a record of each model, as far as its references allow
@@ -180,6 +233,10 @@ async function send(o, query, media) {
         body = { ...body, customer_id: keys.customers };
     }
 
+    if (o.op['x-dataflow'].operation === 'aggregate') {
+        query = { count: '*', ...query };
+    }
+
     if (o.op.requestBody) {
         query = { dry_run: 'true', ...query };
     }
@@ -201,11 +258,12 @@ for (const o of offered) {
 
     await each(parametersOf(doc, o).filter((p) => p.in === 'query'),
         async (p) => {
-            const values = special[p.name]
-                ? await special[p.name](o, p)
+            const chosen = specialOf(o, p.name);
+            const values = chosen
+                ? await chosen(o, p)
                 : samples(p.schema, typeOf(model, p.name));
 
-            if (!values.length && p.name !== 'cursor') {
+            if (!values.length && !chosen) {
                 refused.push(`${o.op.operationId} ${p.name}: no value`);
             }
 
