@@ -12,6 +12,7 @@
  *     openapi_conditions.c  and those that are fields
  *     openapi_schemas.c     records, bodies, filters
  *     openapi_groups.c      aggregates
+ *     openapi_bulk.c        bulks
  *     openapi_types.c       the values of fields
  *     openapi_example.c     examples of them
  *     openapi_pattern.c     regular expressions, as JSON Schema has them
@@ -117,13 +118,24 @@ void df_openapi_schemas(df_openapi_model_t *m);
 /* schemas of aggregates, members of w */
 void df_openapi_groups(df_openapi_model_t *m, df_writer_t *w);
 
+/* schemas of bulks, members of w */
+void df_openapi_bulk(df_openapi_model_t *m, df_writer_t *w);
+/* the fields of an update, members of w */
+void df_openapi_update_members(df_openapi_model_t *m, df_writer_t *w);
+
 #define df_openapi_exposes(m, op)  ((m)->conf->rules.expose & (1u << (op)))
+#define df_openapi_imports(m)  df_openapi_exposes(m, DF_BULK_CREATE)
+#define df_openapi_exposes_any(m, bits)  ((m)->conf->rules.expose & (bits))
 
 
 /* parameters: references to those of an operation, elements of w */
 
 void df_openapi_parameters(df_openapi_model_t *m, df_writer_t *w,
     df_operation_t op);
+/* of an import, without those that the operation has */
+void df_openapi_import_parameters(df_openapi_model_t *m, df_writer_t *w,
+    df_operation_t op);
+ngx_uint_t df_openapi_is_parameter(df_operation_t op, const ngx_str_t *name);
 /* conditions on fields */
 void df_openapi_conditions(df_openapi_model_t *m, df_writer_t *w,
     df_operation_t operation);

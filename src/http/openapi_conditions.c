@@ -13,8 +13,6 @@
 static void df_openapi_condition(df_openapi_model_t *m, df_writer_t *w,
     const df_field_t *field, const df_operator_info_t *op,
     df_operation_t operation);
-static ngx_uint_t df_openapi_is_parameter(df_operation_t operation,
-    const ngx_str_t *name);
 static void df_openapi_condition_add(df_openapi_model_t *m,
     const ngx_str_t *name, const ngx_str_t *key, const df_operator_info_t *op);
 static void df_openapi_condition_schema(df_writer_t *w,
@@ -82,27 +80,6 @@ df_openapi_condition(df_openapi_model_t *m, df_writer_t *w,
     }
 
     df_json_put(w, "{'$ref':'#/components/parameters/%V'}", &key);
-}
-
-
-static ngx_uint_t
-df_openapi_is_parameter(df_operation_t operation, const ngx_str_t *name)
-{
-    ngx_str_t   parameter;
-    ngx_uint_t  i;
-
-    for (i = 0;
-         df_query_describe_parameter(operation, i, &parameter) == NGX_OK;
-         i++)
-    {
-        if (parameter.len == name->len
-            && ngx_memcmp(parameter.data, name->data, name->len) == 0)
-        {
-            return 1;
-        }
-    }
-
-    return 0;
 }
 
 

@@ -102,6 +102,10 @@ df_openapi_url(ngx_pool_t *pool, const ngx_str_t *path, ngx_str_t *url)
 static void
 df_openapi_model_tag(df_openapi_model_t *m)
 {
+    if (df_openapi_once(m->doc, "tag", &m->name) != NGX_OK) {
+        return;
+    }
+
     df_json_put(&m->doc->tags, "{'name':'%V'", &m->name);
 
     if (m->model->description.len) {

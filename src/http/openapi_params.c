@@ -30,6 +30,8 @@ struct df_openapi_parameter_s {
 };
 
 
+static void df_openapi_parameter(df_openapi_model_t *m, df_writer_t *w,
+    df_operation_t op, const ngx_str_t *name);
 static const df_openapi_parameter_t *df_openapi_parameter_find(
     df_openapi_model_t *m, df_operation_t op, const ngx_str_t *name);
 static void df_openapi_parameter_add(df_openapi_model_t *m,
@@ -183,7 +185,12 @@ static const df_openapi_parameter_t  df_openapi_parameter_table[] = {
 
     { .name = ngx_string("timezone"), .key = "Timezone", .shared = 1,
       .schema = "{'type':'string','default':'UTC'}",
-      .description = "Of date_trunc and extract, such as Europe/Berlin." }
+      .description = "Of date_trunc and extract, such as Europe/Berlin." },
+
+    { .name = ngx_string("keep"), .key = "Keep", .shared = 1,
+      .schema = "{'type':'string','enum':['generated']}",
+      .description = "Of an import: what is in columns that are generated, "
+                     "which it else passes over." }
 };
 
 #define DF_OPENAPI_PARAMETERS                                                 \
@@ -194,27 +201,73 @@ void
 df_openapi_parameters(df_openapi_model_t *m, df_writer_t *w,
     df_operation_t op)
 {
-    ngx_str_t                      name, key;
-    ngx_uint_t                     i;
-    const df_openapi_parameter_t  *p;
+    ngx_str_t   name;
+    ngx_uint_t  i;
 
     for (i = 0; df_query_describe_parameter(op, i, &name) == NGX_OK; i++) {
-        p = df_openapi_parameter_find(m, op, &name);
-
-        if (p == NULL) {
-            continue;
-        }
-
-        key = p->shared ? df_str_printf(m->doc->pool, p->key, &name)
-                        : df_str_printf(m->doc->pool, "%V.%s", &m->name,
-                                        p->key);
-
-        if (df_openapi_once(m->doc, "parameter", &key) == NGX_OK) {
-            df_openapi_parameter_add(m, &name, &key, p);
-        }
-
-        df_json_put(w, "{'$ref':'#/components/parameters/%V'}", &key);
+        df_openapi_parameter(m, w, op, &name);
     }
+}
+
+
+void
+df_openapi_import_parameters(df_openapi_model_t *m, df_writer_t *w,
+    df_operation_t op)
+{
+    ngx_str_t   name;
+    ngx_uint_t  i;
+
+    for (i = 0;
+         df_query_describe_parameter(DF_OPERATIONS, i, &name) == NGX_OK;
+         i++)
+    {
+        if (!df_openapi_is_parameter(op, &name)) {
+            df_openapi_parameter(m, w, op, &name);
+        }
+    }
+}
+
+
+ngx_uint_t
+df_openapi_is_parameter(df_operation_t op, const ngx_str_t *name)
+{
+    ngx_str_t   parameter;
+    ngx_uint_t  i;
+
+    for (i = 0; df_query_describe_parameter(op, i, &parameter) == NGX_OK; i++)
+    {
+        if (parameter.len == name->len
+            && ngx_memcmp(parameter.data, name->data, name->len) == 0)
+        {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+
+static void
+df_openapi_parameter(df_openapi_model_t *m, df_writer_t *w, df_operation_t op,
+    const ngx_str_t *name)
+{
+    ngx_str_t                      key;
+    const df_openapi_parameter_t  *p;
+
+    p = df_openapi_parameter_find(m, op, name);
+
+    if (p == NULL) {
+        return;
+    }
+
+    key = p->shared ? df_str_printf(m->doc->pool, p->key, name)
+                    : df_str_printf(m->doc->pool, "%V.%s", &m->name, p->key);
+
+    if (df_openapi_once(m->doc, "parameter", &key) == NGX_OK) {
+        df_openapi_parameter_add(m, name, &key, p);
+    }
+
+    df_json_put(w, "{'$ref':'#/components/parameters/%V'}", &key);
 }
 
 

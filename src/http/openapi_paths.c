@@ -21,6 +21,8 @@ struct df_openapi_operation_s {
     const char           *method;
     const char           *id;           /* products_ID */
     df_operation_t        op;
+    ngx_uint_t            operations;   /* bits: it is offered where one of
+                                           them is */
     const char           *summary;      /* %V is the model */
     df_openapi_write_pt   parameters;
     df_openapi_write_pt   body;         /* NULL: there is none */
@@ -48,11 +50,17 @@ static void df_openapi_list_parameters(df_openapi_model_t *m, df_writer_t *w,
     const df_openapi_operation_t *op);
 static void df_openapi_record_parameters(df_openapi_model_t *m, df_writer_t *w,
     const df_openapi_operation_t *op);
+static void df_openapi_bulk_parameters(df_openapi_model_t *m, df_writer_t *w,
+    const df_openapi_operation_t *op);
 static void df_openapi_body(df_openapi_model_t *m, df_writer_t *w,
+    const df_openapi_operation_t *op);
+static void df_openapi_bulk_body(df_openapi_model_t *m, df_writer_t *w,
     const df_openapi_operation_t *op);
 static void df_openapi_list_answers(df_openapi_model_t *m, df_writer_t *w,
     const df_openapi_operation_t *op);
 static void df_openapi_groups_answers(df_openapi_model_t *m, df_writer_t *w,
+    const df_openapi_operation_t *op);
+static void df_openapi_bulk_answers(df_openapi_model_t *m, df_writer_t *w,
     const df_openapi_operation_t *op);
 static void df_openapi_record_answers(df_openapi_model_t *m, df_writer_t *w,
     const df_openapi_operation_t *op);
@@ -94,6 +102,10 @@ static const ngx_uint_t  df_openapi_create_refusals[] = {
     400, 403, 406, 409, 413, 415, 422, 500, 503, 504, 0
 };
 
+static const ngx_uint_t  df_openapi_bulk_refusals[] = {
+    400, 403, 404, 406, 409, 413, 415, 422, 500, 503, 504, 0
+};
+
 static const ngx_uint_t  df_openapi_get_refusals[] = {
     400, 403, 404, 406, 412, 500, 503, 504, 0
 };
@@ -109,44 +121,48 @@ static const ngx_uint_t  df_openapi_delete_refusals[] = {
 
 /* in the order of the document: those of one path stand together */
 
-static const df_openapi_operation_t  df_openapi_operation_table[] =
-{
+static const df_openapi_operation_t  df_openapi_operation_table[] = {
 
-    { "", "get", "list", DF_LIST, "Lists %V",
+    { "", "get", "list", DF_LIST, 1u << DF_LIST, "Lists %V",
       df_openapi_list_parameters, NULL, df_openapi_list_answers,
       df_openapi_list_refusals },
 
-    { "", "post", "create", DF_CREATE, "Creates one of %V",
+    { "", "post", "create", DF_CREATE, 1u << DF_CREATE, "Creates one of %V",
       df_openapi_record_parameters, df_openapi_body,
       df_openapi_record_answers, df_openapi_create_refusals },
 
-    { "/query", "post", "query", DF_LIST, "Lists %V, asked for in a body",
-      NULL, df_openapi_body, df_openapi_list_answers,
-      df_openapi_query_refusals },
+    { "/query", "post", "query", DF_LIST, 1u << DF_LIST,
+      "Lists %V, asked for in a body", NULL, df_openapi_body,
+      df_openapi_list_answers, df_openapi_query_refusals },
 
-    { "/aggregate", "get", "aggregate", DF_AGGREGATE, "Aggregates %V",
-      df_openapi_list_parameters, NULL, df_openapi_groups_answers,
-      df_openapi_list_refusals },
+    { "/aggregate", "get", "aggregate", DF_AGGREGATE, 1u << DF_AGGREGATE,
+      "Aggregates %V", df_openapi_list_parameters, NULL,
+      df_openapi_groups_answers, df_openapi_list_refusals },
 
-    { "/aggregate", "post", "aggregates", DF_AGGREGATE,
+    { "/aggregate", "post", "aggregates", DF_AGGREGATE, 1u << DF_AGGREGATE,
       "Aggregates %V, asked for in a body", NULL, df_openapi_body,
       df_openapi_groups_answers, df_openapi_query_refusals },
 
-    { "/{}", "get", "get", DF_GET, "Gets one of %V",
-      df_openapi_record_parameters, NULL, df_openapi_record_answers,
-      df_openapi_get_refusals },
+    { "/bulk", "post", "bulk", DF_BULK_CREATE, DF_BULKS,
+      "Writes many of %V, or imports them", df_openapi_bulk_parameters,
+      df_openapi_bulk_body, df_openapi_bulk_answers,
+      df_openapi_bulk_refusals },
 
-    { "/{}", "patch", "update", DF_UPDATE, "Changes one of %V",
-      df_openapi_record_parameters, df_openapi_body,
+    { "/{}", "get", "get", DF_GET, 1u << DF_GET,
+      "Gets one of %V", df_openapi_record_parameters, NULL,
+      df_openapi_record_answers, df_openapi_get_refusals },
+
+    { "/{}", "patch", "update", DF_UPDATE, 1u << DF_UPDATE,
+      "Changes one of %V", df_openapi_record_parameters, df_openapi_body,
       df_openapi_record_answers, df_openapi_change_refusals },
 
-    { "/{}", "put", "replace", DF_REPLACE, "Replaces one of %V",
-      df_openapi_record_parameters, df_openapi_body,
+    { "/{}", "put", "replace", DF_REPLACE, 1u << DF_REPLACE,
+      "Replaces one of %V", df_openapi_record_parameters, df_openapi_body,
       df_openapi_record_answers, df_openapi_change_refusals },
 
-    { "/{}", "delete", "delete", DF_DELETE, "Deletes one of %V",
-      df_openapi_record_parameters, NULL, df_openapi_record_answers,
-      df_openapi_delete_refusals }
+    { "/{}", "delete", "delete", DF_DELETE, 1u << DF_DELETE,
+      "Deletes one of %V", df_openapi_record_parameters, NULL,
+      df_openapi_record_answers, df_openapi_delete_refusals }
 };
 
 #define DF_OPENAPI_OPERATIONS                                                 \
@@ -154,7 +170,7 @@ static const df_openapi_operation_t  df_openapi_operation_table[] =
 
 
 #define df_openapi_is_offered(m, op)                                          \
-    ((m)->conf->rules.expose & (1u << (op)->op))
+    df_openapi_exposes_any(m, (op)->operations)
 
 
 void
@@ -251,8 +267,8 @@ df_openapi_operation(df_openapi_model_t *m, df_writer_t *w,
 
     df_json_put(w, "'%s':{'operationId':'%V_%s','tags':['%V'],"
                 "'summary':'%V','x-dataflow':{'model':'%V',"
-                "'operation':'%V'}", op->method, &m->name, op->id, &m->name,
-                &summary, &m->name, &df_operation_names[op->op]);
+                "'operation':'%s'}", op->method, &m->name, op->id, &m->name,
+                &summary, &m->name, op->id);
 
     if (op->parameters) {
         df_json_put(w, "'parameters':[");
@@ -322,6 +338,18 @@ df_openapi_header(df_openapi_model_t *m, df_writer_t *w,
 }
 
 
+static void
+df_openapi_bulk_parameters(df_openapi_model_t *m, df_writer_t *w,
+    const df_openapi_operation_t *op)
+{
+    df_openapi_parameters(m, w, op->op);
+
+    if (df_openapi_imports(m)) {
+        df_openapi_import_parameters(m, w, op->op);
+    }
+}
+
+
 /* bodies: the schema is called as the operation is */
 
 static void
@@ -330,6 +358,21 @@ df_openapi_body(df_openapi_model_t *m, df_writer_t *w,
 {
     df_json_put(w, "'application/json':{'schema':"
                 "{'$ref':'#/components/schemas/%V.%s'}}", &m->name, op->id);
+}
+
+
+static void
+df_openapi_bulk_body(df_openapi_model_t *m, df_writer_t *w,
+    const df_openapi_operation_t *op)
+{
+    df_openapi_body(m, w, op);
+
+    if (df_openapi_imports(m)) {
+        df_json_put(w, "'application/x-ndjson':{'schema':{'type':'string',"
+                    "'description':'A record a line.'}},"
+                    "'text/csv':{'schema':{'type':'string','description':"
+                    "'A line of names, and a record a line.'}}");
+    }
 }
 
 
@@ -360,6 +403,9 @@ df_openapi_groups_answers(df_openapi_model_t *m, df_writer_t *w,
     const df_openapi_operation_t *op)
 {
     df_json_put(w, "'200':{'description':'A row for each group.',"
+                "'headers':{'X-Dataflow-Truncated':{'description':"
+                "'There are more; of CSV and NDJSON.',"
+                "'schema':{'const':'true'}}},"
                 "'content':{'application/json':{'schema':");
 
     df_json_put(w, op->body
@@ -369,6 +415,18 @@ df_openapi_groups_answers(df_openapi_model_t *m, df_writer_t *w,
 
     df_json_put(w, "},'application/x-ndjson':{'schema':{'type':'string'}},"
                 "'text/csv':{'schema':{'type':'string'}}}}");
+}
+
+
+static void
+df_openapi_bulk_answers(df_openapi_model_t *m, df_writer_t *w,
+    const df_openapi_operation_t *op)
+{
+    df_json_put(w, "'200':{'description':'What was written.','headers':{"
+                "'X-Dataflow-Dry-Run':{'description':"
+                "'What was done is taken back.','schema':{'const':'true'}}},"
+                "'content':{'application/json':{'schema':"
+                "{'$ref':'#/components/schemas/%V.written'}}}}", &m->name);
 }
 
 

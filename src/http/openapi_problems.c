@@ -13,6 +13,8 @@
 static void df_openapi_problem_response(df_writer_t *w, ngx_uint_t status);
 
 
+#define DF_OPENAPI_UNPROCESSABLE  422
+
 #define df_openapi_problem_bit(status)  ((uint64_t) 1 << ((status) - 400) % 64)
 
 
@@ -108,7 +110,8 @@ df_openapi_problem_responses(df_openapi_t *doc, df_writer_t *w)
 }
 
 
-/* of all kinds of problems that have the status */
+/* of all kinds of problems that have the status; what a body limits by itself
+   is not found before it is carried out */
 
 static void
 df_openapi_problem_response(df_writer_t *w, ngx_uint_t status)
@@ -125,7 +128,10 @@ df_openapi_problem_response(df_writer_t *w, ngx_uint_t status)
     for (i = DF_PROBLEM_NONE + 1; i < DF_PROBLEM_MAX; i++) {
         df_problem_kind(i, &other, &name, &title);
 
-        if (other == status) {
+        if (other == status
+            || (status == DF_OPENAPI_UNPROCESSABLE
+                && i == DF_PROBLEM_LIMIT_EXCEEDED))
+        {
             (void) df_writer_printf(&list, "%s%V",
                                     df_writer_length(&list) ? ", " : "",
                                     &name);

@@ -15,6 +15,7 @@
 typedef struct {
     const char      *name;          /* products.NAME */
     df_operation_t   op;
+    ngx_uint_t       operations;    /* bits: those that have use for it */
     const char      *description;
 } df_openapi_body_t;
 
@@ -26,6 +27,8 @@ static void df_openapi_schema_other(df_openapi_model_t *m, df_writer_t *w,
 static void df_openapi_schema_field(df_writer_t *w, const df_field_t *field);
 static void df_openapi_schema_body(df_openapi_model_t *m, df_writer_t *w,
     const df_openapi_body_t *body);
+static void df_openapi_schema_members(df_openapi_model_t *m, df_writer_t *w,
+    df_operation_t op);
 static ngx_uint_t df_openapi_schema_takes(const df_field_t *field,
     df_operation_t op);
 static void df_openapi_schema_member(df_openapi_model_t *m, df_writer_t *w,
@@ -48,11 +51,17 @@ static void df_openapi_schema_list(df_openapi_model_t *m, df_writer_t *w);
 
 
 static const df_openapi_body_t  df_openapi_bodies[] = {
-    { "create", DF_CREATE, "What a record is created with." },
-    { "update", DF_UPDATE, "Values that change, or operators on what is "
-                           "stored." },
-    { "replace", DF_REPLACE, "A record as a whole. What can not be set must "
-                             "be what is stored." }
+    { "create", DF_CREATE,
+      1u << DF_CREATE | 1u << DF_BULK_CREATE | 1u << DF_BULK_UPSERT,
+      "What a record is created with." },
+
+    { "update", DF_UPDATE,
+      1u << DF_UPDATE | 1u << DF_BULK_UPDATE,
+      "Values that change, or operators on what is stored." },
+
+    { "replace", DF_REPLACE,
+      1u << DF_REPLACE,
+      "A record as a whole. What can not be set must be what is stored." }
 };
 
 #define DF_OPENAPI_BODIES                                                     \
@@ -60,7 +69,11 @@ static const df_openapi_body_t  df_openapi_bodies[] = {
 
 /* the record as it is answered, as a body that has an example */
 
-static const df_openapi_body_t  df_openapi_record = { NULL, DF_GET, NULL };
+static const df_openapi_body_t  df_openapi_record = { NULL, DF_GET, 0, NULL };
+
+#define DF_OPENAPI_FILTERED                                                   \
+    (1u << DF_LIST | 1u << DF_AGGREGATE | 1u << DF_BULK_UPDATE                \
+     | 1u << DF_BULK_DELETE)
 
 
 void
@@ -79,13 +92,12 @@ df_openapi_schemas(df_openapi_model_t *m)
     }
 
     for (i = 0; i < DF_OPENAPI_BODIES; i++) {
-        if (df_openapi_exposes(m, df_openapi_bodies[i].op)) {
+        if (df_openapi_exposes_any(m, df_openapi_bodies[i].operations)) {
             df_openapi_schema_body(m, w, &df_openapi_bodies[i]);
         }
     }
 
-    if (df_openapi_exposes(m, DF_LIST) || df_openapi_exposes(m, DF_AGGREGATE))
-    {
+    if (df_openapi_exposes_any(m, DF_OPENAPI_FILTERED)) {
         df_openapi_schema_filter(m, w);
     }
 
@@ -96,6 +108,10 @@ df_openapi_schemas(df_openapi_model_t *m)
 
     if (df_openapi_exposes(m, DF_AGGREGATE)) {
         df_openapi_groups(m, w);
+    }
+
+    if (df_openapi_exposes_any(m, DF_BULKS)) {
+        df_openapi_bulk(m, w);
     }
 }
 
@@ -219,15 +235,7 @@ df_openapi_schema_body(df_openapi_model_t *m, df_writer_t *w,
                 body->name, body->description);
 
     df_json_put(w, "'properties':{");
-
-    for (i = 0; i < m->model->fields.nelts; i++) {
-        field = df_schema_field_at(m->model, i);
-
-        if (df_openapi_schema_takes(field, body->op)) {
-            df_openapi_schema_member(m, w, field, body->op);
-        }
-    }
-
+    df_openapi_schema_members(m, w, body->op);
     df_json_put(w, "},'additionalProperties':false");
 
     if (body->op != DF_UPDATE) {
@@ -247,6 +255,30 @@ df_openapi_schema_body(df_openapi_model_t *m, df_writer_t *w,
     df_openapi_schema_example(m, w, body);
 
     df_json_put(w, "}");
+}
+
+
+void
+df_openapi_update_members(df_openapi_model_t *m, df_writer_t *w)
+{
+    df_openapi_schema_members(m, w, DF_UPDATE);
+}
+
+
+static void
+df_openapi_schema_members(df_openapi_model_t *m, df_writer_t *w,
+    df_operation_t op)
+{
+    ngx_uint_t         i;
+    const df_field_t  *field;
+
+    for (i = 0; i < m->model->fields.nelts; i++) {
+        field = df_schema_field_at(m->model, i);
+
+        if (df_openapi_schema_takes(field, op)) {
+            df_openapi_schema_member(m, w, field, op);
+        }
+    }
 }
 
 

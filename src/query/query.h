@@ -323,7 +323,8 @@ typedef struct {
 
 /* The n-th operator that a field takes in filters (path: what is within a json
    field) or in place of a value, the n-th parameter of a query that an
-   operation takes.  NGX_DECLINED behind the last one. */
+   operation takes, DF_OPERATIONS being an import.  NGX_DECLINED behind the
+   last one. */
 ngx_int_t df_query_describe_operator(const df_field_t *field, ngx_uint_t path,
     ngx_uint_t n, df_operator_info_t *info);
 ngx_int_t df_query_describe_update(const df_field_t *field, ngx_uint_t n,

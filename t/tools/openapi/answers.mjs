@@ -183,6 +183,55 @@ for (const body of [{ whole: 101 }, { whole: { $inc: 100000 } },
     await client.call('POST', path, { body, type: 'text/plain' });
 }
 
+// many at once
+
+for (const body of [
+    { operation: 'create', records: [example, { name: 'a' }], return: true },
+    { operation: 'create', records: [{ name: 1 }, {}, example, 5] },
+    { operation: 'create', records: [example, { name: 1 }, { name: 'b' }],
+      atomic: false },
+    { operation: 'update', records: [{ id: keys[9], whole: 3 },
+                                     { id: keys[8], whole: { $inc: 1 } }],
+      return: true },
+    { operation: 'update', records: [{ id: 0, whole: 3 }] },
+    { operation: 'update', records: [{ id: 0, whole: 3 },
+                                     { id: keys[9], whole: 4 }],
+      atomic: false },
+    { operation: 'update', filter: { whole: { $lt: 3 } }, set: { big: 1 },
+      max_affected: 1 },
+    { operation: 'update', where: 'whole < 3', set: { big: { $inc: 1 } },
+      return: true },
+    { operation: 'update', set: { big: 1 } },
+    { operation: 'upsert', records: [{ ...example, id: 1 }] },
+    { operation: 'delete', ids: [0, keys[0]] },
+    { operation: 'delete', ids: [0, keys[0]], atomic: false },
+    { operation: 'delete', filter: { name: 'b' }, dry_run: true },
+    { operation: 'destroy' }, {}, [],
+])
+{
+    await client.call('POST', `${path}/bulk`, { body });
+    await client.call('POST', `${path}/bulk`,
+                      { query: 'fields=id', body,
+                        headers: { Accept: 'text/csv' } });
+}
+
+await client.call('POST', '/api/customers/bulk', { body: {
+    operation: 'upsert', on: ['email'], update: ['name'], return: true,
+    records: [{ name: 'x', email: 'x@y' }, { name: 'y', email: 'y@y' }] } });
+
+for (const [type, body] of [
+    ['application/x-ndjson', '{"name":"a"}\n{"name":"b"}\n'],
+    ['application/x-ndjson', '{"name":1}\n{"nme":"b"}\n'],
+    ['application/x-ndjson', '{"name"'],
+    ['text/csv', 'name,whole\r\na,1\r\nb,x\r\n'],
+    ['text/csv', 'name,whole\r\na,1\r\nb,2\r\n'], ['text/csv', ''],
+])
+{
+    for (const query of ['', 'dry_run=true', 'keep=generated', 'keep=x']) {
+        await client.call('POST', `${path}/bulk`, { query, type, body });
+    }
+}
+
 const stored = (await client.call('GET', `${path}/${keys[0]}`)).json;
 
 await client.call('PUT', `${path}/${keys[0]}`, { body: stored });
@@ -246,6 +295,7 @@ const expected = {
     everything_query: [200, 400, 415],
     everything_aggregate: [200, 400, 406],
     everything_aggregates: [200, 400, 415],
+    everything_bulk: [200, 400, 404, 422],
     everything_create: [200, 201, 204, 400, 406, 415, 422],
     everything_get: [200, 304, 404],
     everything_update: [200, 204, 400, 404, 406, 412, 422],

@@ -236,7 +236,8 @@ export class Client {
         response = resolve(this.doc, response);
 
         for (const name of ['ETag', 'Location', 'Link', 'Retry-After',
-                            'Preference-Applied', 'X-Dataflow-Dry-Run'])
+                            'Preference-Applied', 'X-Dataflow-Dry-Run',
+                            'X-Dataflow-Truncated'])
         {
             if (answer.headers.has(name) && !response.headers?.[name]) {
                 yield `header ${name} is not documented`;

@@ -227,10 +227,16 @@ async function send(o, query, media) {
     const path = o.path.replace(/\{[^}]+\}/, encodeURIComponent(keys[model]))
         .replaceAll(' ', '%20');
     const schema = o.op.requestBody?.content['application/json']?.schema;
+    let type;
     let body = schema && (resolve(doc, schema).examples?.[0] ?? {});
 
     if (body && model === 'orders') {
         body = { ...body, customer_id: keys.customers };
+    }
+
+    if (o.op['x-dataflow'].operation === 'bulk') {
+        body = query.keep ? '\n' : { operation: 'update', records: [] };
+        type = query.keep && 'application/x-ndjson';
     }
 
     if (o.op['x-dataflow'].operation === 'aggregate') {
@@ -246,8 +252,8 @@ async function send(o, query, media) {
     }
 
     return client.call(o.method.toUpperCase(), path,
-                       { query, body, headers: media ? { Accept: media }
-                                                     : {} });
+                       { query, body, type, headers: media ? { Accept: media }
+                                                           : {} });
 }
 
 

@@ -47,7 +47,8 @@ const values = [
 
 // forms that are taken besides those of the document
 
-const besides = { time: ['13:30'] };
+const day = ['2026-01-31', '2024-02-29', '2019-12-31', '2020-01-01'];
+const besides = { time: ['13:30'], timestamp: day, timestamptz: day };
 
 function typeOf(field) {
     const schema = doc.components.schemas[model].properties[field]
