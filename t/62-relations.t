@@ -397,6 +397,14 @@ subtest 'cursors belong to their relations' => sub {
         is($t->get("/api/orders?$_&cursor=$c")->code, 400,
            "another filter: $_");
     }
+
+    my $where = 'where=' . enc(q(length(customer.tier || '') < 9));
+    $c = $next->($where);
+    is($t->get("/api/orders?$where&cursor=$c")->code, 200, 'an expression');
+    is($t->get("/api/orders?include=payer&$where&cursor=$c")->code, 200,
+       'what is included may change');
+    is($t->get('/api/orders?' . $where =~ s/customer/payer/r . "&cursor=$c")
+         ->code, 400, 'another expression');
 };
 
 

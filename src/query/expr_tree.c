@@ -223,10 +223,18 @@ df_expr_put_text(df_writer_t *w, const ngx_str_t *text)
 static ngx_int_t
 df_expr_put_reference(df_writer_t *w, const df_reference_t *ref)
 {
-    ngx_uint_t  i;
+    ngx_uint_t        i;
+    const df_join_t  *join;
 
-    if (df_writer_printf(w, "%ui.%ui/%ui", ref->join ? ref->join->index : 0,
-                         ref->field->index, ref->npath)
+    /* a join's index tells only when it was reached */
+
+    for (join = ref->join; join; join = join->parent) {
+        if (df_expr_put_text(w, &join->relation->name) != NGX_OK) {
+            return NGX_ERROR;
+        }
+    }
+
+    if (df_writer_printf(w, ".%ui/%ui", ref->field->index, ref->npath)
         != NGX_OK)
     {
         return NGX_ERROR;
