@@ -264,7 +264,9 @@ ngx_dataflow_postconfiguration(ngx_conf_t *cf)
         return NGX_ERROR;
     }
 
-    if (df_schema_finish(cf, &dmcf->schema) != NGX_OK) {
+    if (df_schema_finish(cf, &dmcf->schema) != NGX_OK
+        || df_query_conf_indexes(cf, &dmcf->schema) != NGX_OK)
+    {
         return NGX_ERROR;
     }
 

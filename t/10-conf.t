@@ -811,7 +811,7 @@ bad 'readonly key', model => "key a;\nfield a text readonly; #!", '"a"',
 
 bad 'index of nothing', model => 'index; #!', '"index"', 'arguments';
 bad 'unique index of nothing', model => 'index unique; #!', '"unique"',
-    'index FIELD ... unique;';
+    'index FIELD ... [unique] [where=CONDITION];';
 bad 'unknown field in an index', model =>
     "field category text;\nindex categry; #!",
     '"categry"', 'did you mean "category"?';
@@ -842,7 +842,7 @@ bad 'relation with two words', related => 'relation customer customers; #!',
     '"relation"', 'arguments',
     'write "relation NAME MODEL FIELD [reverse=NAME];"';
 bad 'index of nothing', model => "field a text;\nindex; #!", '"index"',
-    'write "index FIELD ... [unique];"';
+    'write "index FIELD ... [unique] [where=CONDITION];"';
 bad 'relation twice', related =>
     "relation a customers customer_id;\nrelation a things id; #!",
     '"a"', 'duplicate';

@@ -369,6 +369,11 @@ ngx_int_t df_query_admit(df_request_t *r, const df_principal_t *principal,
     df_problem_t *problem);
 
 
+/* nginx.conf: the conditions of partial indexes, after df_schema_finish(); what
+   was wrong is logged */
+ngx_int_t df_query_conf_indexes(ngx_conf_t *cf, df_schema_conf_t *conf);
+
+
 /* run */
 
 typedef enum {

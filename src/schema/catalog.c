@@ -99,7 +99,8 @@ static const df_catalog_query_t  df_schema_catalog_queries[] = {
           " FROM unnest(x.indkey::int2[]) WITH ORDINALITY AS u (num, o)"
           " JOIN pg_attribute a"
           " ON a.attrelid = x.indrelid AND a.attnum = u.num"
-          " WHERE u.o <= x.indnkeyatts) END"
+          " WHERE u.o <= x.indnkeyatts) END,"
+          " x.indisvalid"
           " FROM unnest($1::text[]) WITH ORDINALITY AS n (name, i)"
           " JOIN pg_index x ON x.indrelid = to_regclass(n.name)"
           " JOIN pg_class c ON c.oid = x.indexrelid"
@@ -403,8 +404,11 @@ df_schema_catalog_take_index(df_catalog_t *catalog, df_catalog_table_t *table,
         return NGX_ERROR;
     }
 
+    ngx_memzero(index, sizeof(df_catalog_index_t));
+
     index->unique = (*PQgetvalue(res, row, 2) == 't');
     index->primary = (*PQgetvalue(res, row, 3) == 't');
+    index->valid = (*PQgetvalue(res, row, 5) == 't');
 
     if (df_schema_catalog_text(catalog, &index->name, res, row, 1) != NGX_OK) {
         return NGX_ERROR;

@@ -13,6 +13,8 @@
 #include "schema/conf_internal.h"
 
 
+static ngx_int_t df_schema_conf_index_option(df_index_t *index,
+    const ngx_str_t *word);
 static ngx_int_t df_schema_conf_index_add(ngx_conf_t *cf, df_index_t *index,
     const ngx_str_t *name);
 
@@ -168,7 +170,7 @@ df_schema_conf_index(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     df_index_t  *index;
 
     if (df_schema_conf_words(cf, 1, NGX_MAX_UINT32_VALUE,
-                             "index FIELD ... [unique];")
+                             "index FIELD ... [unique] [where=CONDITION];")
         != NGX_OK)
     {
         return NGX_CONF_ERROR;
@@ -187,15 +189,16 @@ df_schema_conf_index(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     index->file = cf->conf_file->file.name.data;
     index->line = cf->conf_file->line;
 
-    if (ngx_strcmp(value[last - 1].data, "unique") == 0) {
-        index->unique = 1;
+    while (last > 1
+           && df_schema_conf_index_option(index, &value[last - 1]) == NGX_OK)
+    {
         last--;
     }
 
     if (last == 1) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "no field before \"unique\": write \"index FIELD "
-                           "... unique;\"");
+                           "no field before \"%V\": write \"index FIELD "
+                           "... [unique] [where=CONDITION];\"", &value[1]);
         return NGX_CONF_ERROR;
     }
 
@@ -213,6 +216,32 @@ df_schema_conf_index(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     }
 
     return NGX_CONF_OK;
+}
+
+
+/* a field may be called so, too, but then before what is an option; what
+   follows where= is for others to read */
+
+static ngx_int_t
+df_schema_conf_index_option(df_index_t *index, const ngx_str_t *word)
+{
+    static const ngx_str_t  unique = ngx_string("unique");
+    static const ngx_str_t  where = ngx_string("where=");
+
+    if (df_schema_conf_equal(word, &unique) && !index->unique) {
+        index->unique = 1;
+        return NGX_OK;
+    }
+
+    if (word->len > where.len && index->where.len == 0
+        && ngx_memcmp(word->data, where.data, where.len) == 0)
+    {
+        index->where.data = word->data + where.len;
+        index->where.len = word->len - where.len;
+        return NGX_OK;
+    }
+
+    return NGX_DECLINED;
 }
 
 

@@ -391,9 +391,11 @@ df_schema_ddl_index(ngx_pool_t *pool, const df_model_t *model,
 
     columns = df_schema_ddl_columns(pool, index, "\"");
 
-    return df_str_printf(pool, "CREATE %sINDEX \"%V\" ON %V (%V)",
+    return df_str_printf(pool, "CREATE %sINDEX \"%V\" ON %V (%V)%s%V",
                          index->unique ? "UNIQUE " : "", &index->name,
-                         &model->quoted, &columns);
+                         &model->quoted, &columns,
+                         index->where_sql.len ? " WHERE " : "",
+                         &index->where_sql);
 }
 
 

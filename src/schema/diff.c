@@ -197,10 +197,12 @@ df_schema_diff_note_index(df_diff_t *d, const ngx_str_t *name,
         return NGX_ERROR;
     }
 
+    ngx_memzero(index, sizeof(df_catalog_index_t));
+
     index->name = *name;
     index->columns = *columns;
     index->unique = unique;
-    index->primary = 0;
+    index->valid = 1;
 
     return NGX_OK;
 }

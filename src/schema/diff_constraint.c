@@ -22,6 +22,9 @@
 #define DF_DIFF_COMMENT  "dataflow: "
 
 
+static ngx_int_t df_schema_diff_former(df_diff_t *d, const df_index_t *index);
+static ngx_uint_t df_schema_diff_is_declared(df_diff_t *d,
+    const ngx_str_t *name);
 static ngx_int_t df_schema_diff_check(df_diff_t *d, const df_field_t *field,
     const ngx_str_t *expression);
 static ngx_int_t df_schema_diff_check_set(df_diff_t *d,
@@ -33,6 +36,8 @@ static ngx_int_t df_schema_diff_relation(df_diff_t *d,
     const df_relation_t *relation);
 static df_catalog_index_t *df_schema_diff_find_index(df_diff_t *d,
     const ngx_str_t *columns, ngx_uint_t unique);
+static df_catalog_index_t *df_schema_diff_named_index(df_diff_t *d,
+    const ngx_str_t *name);
 static df_catalog_constraint_t *df_schema_diff_find_constraint(df_diff_t *d,
     const ngx_str_t *name);
 static df_catalog_constraint_t *df_schema_diff_note_constraint(df_diff_t *d,
@@ -118,7 +123,7 @@ ngx_int_t
 df_schema_diff_indexes(df_diff_t *d)
 {
     ngx_str_t            object, sql, columns;
-    ngx_uint_t           i, n;
+    ngx_uint_t           i, partial;
     df_index_t          *index;
     df_catalog_index_t  *present;
 
@@ -126,23 +131,33 @@ df_schema_diff_indexes(df_diff_t *d)
 
     for (i = 0; i < d->model->indexes.nelts; i++) {
 
+        /* what a partial one is shows in its name only */
+
+        partial = (index[i].where_sql.len != 0);
         columns = df_schema_ddl_columns(d->pool, &index[i], "");
 
-        if (df_schema_diff_find_index(d, &columns, index[i].unique)) {
+        if (!partial
+            && df_schema_diff_find_index(d, &columns, index[i].unique))
+        {
+            continue;
+        }
+
+        if (partial && df_schema_diff_former(d, &index[i]) != NGX_OK) {
+            return NGX_ERROR;
+        }
+
+        present = df_schema_diff_named_index(d, &index[i].name);
+
+        if (present && partial && present->valid
+            && present->unique == index[i].unique)
+        {
             continue;
         }
 
         object = df_str_printf(d->pool, "index \"%V\" of table %V",
                                &index[i].name, &d->model->quoted);
-        present = d->table->indexes.elts;
 
-        for (n = 0; n < d->table->indexes.nelts; n++) {
-            if (df_schema_diff_same(&present[n].name, &index[i].name)) {
-                break;
-            }
-        }
-
-        if (n < d->table->indexes.nelts) {
+        if (present) {
             if (df_schema_diff_report(d, "%V is another one than declared; "
                                       "DROP INDEX \"%V\" lets the next start "
                                       "create it", &object, &index[i].name)
@@ -156,6 +171,10 @@ df_schema_diff_indexes(df_diff_t *d)
 
         sql = df_schema_ddl_index(d->pool, d->model, &index[i]);
 
+        if (partial) {
+            ngx_str_null(&columns);
+        }
+
         if (df_schema_diff_change(d, DF_CHANGE_CREATE, &object, &sql) == NULL
             || df_schema_diff_note_index(d, &index[i].name, &columns,
                                          index[i].unique)
@@ -166,6 +185,79 @@ df_schema_diff_indexes(df_diff_t *d)
     }
 
     return NGX_OK;
+}
+
+
+/* A condition that was declared before is in an index that still holds, and a
+   unique one refuses records.  Only its name tells that it was ours. */
+
+static ngx_int_t
+df_schema_diff_former(df_diff_t *d, const df_index_t *index)
+{
+    size_t               len;
+    ngx_uint_t           i;
+    const ngx_str_t     *name;
+    df_catalog_index_t  *present;
+
+    len = index->name.len - (sizeof("01234567_key") - 1);
+    present = d->table->indexes.elts;
+
+    for (i = 0; i < d->table->indexes.nelts; i++) {
+        name = &present[i].name;
+
+        if (present[i].reported
+            || name->len != index->name.len
+            || ngx_memcmp(name->data, index->name.data, len) != 0
+            || ngx_memcmp(name->data + len + 8, index->name.data + len + 8, 4)
+               != 0
+            || df_schema_diff_is_declared(d, name))
+        {
+            continue;
+        }
+
+        present[i].reported = 1;
+
+        if (df_schema_diff_report(d, "index \"%V\" of table %V has a condition "
+                                  "that is not declared any more; to drop it: "
+                                  "DROP INDEX \"%V\"", name,
+                                  &d->model->quoted, name)
+            != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+/* by any model of the table */
+
+static ngx_uint_t
+df_schema_diff_is_declared(df_diff_t *d, const ngx_str_t *name)
+{
+    ngx_uint_t           i, n;
+    df_index_t          *index;
+    df_catalog_entry_t  *entry;
+
+    entry = d->catalog->entries.elts;
+
+    for (i = 0; i < d->catalog->entries.nelts; i++) {
+
+        if (entry[i].table != d->table) {
+            continue;
+        }
+
+        index = entry[i].model->indexes.elts;
+
+        for (n = 0; n < entry[i].model->indexes.nelts; n++) {
+            if (df_schema_diff_same(&index[n].name, name)) {
+                return 1;
+            }
+        }
+    }
+
+    return 0;
 }
 
 
@@ -441,6 +533,24 @@ df_schema_diff_find_index(df_diff_t *d, const ngx_str_t *columns,
         if ((index[i].unique || !unique)
             && df_schema_diff_same(&index[i].columns, columns))
         {
+            return &index[i];
+        }
+    }
+
+    return NULL;
+}
+
+
+static df_catalog_index_t *
+df_schema_diff_named_index(df_diff_t *d, const ngx_str_t *name)
+{
+    ngx_uint_t           i;
+    df_catalog_index_t  *index;
+
+    index = d->table->indexes.elts;
+
+    for (i = 0; i < d->table->indexes.nelts; i++) {
+        if (df_schema_diff_same(&index[i].name, name)) {
             return &index[i];
         }
     }

@@ -48,7 +48,9 @@ df_schema_finish_index(ngx_conf_t *cf, df_model_t *model, ngx_uint_t i)
 
     field = index->fields.elts;
 
-    if (index->fields.nelts == 1 && (field[0]->key || field[0]->unique)) {
+    if (index->where.len == 0 && index->fields.nelts == 1
+        && (field[0]->key || field[0]->unique))
+    {
         ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
                       "superfluous index on field \"%V\" of model \"%V\": as "
                       "%s it has one in %s:%ui",
@@ -69,6 +71,19 @@ df_schema_finish_index(ngx_conf_t *cf, df_model_t *model, ngx_uint_t i)
             return NGX_ERROR;
         }
     }
+
+    /* a partial one is called by its condition, which is compiled later */
+
+    return index->where.len ? NGX_OK
+                            : df_schema_finish_index_name(cf, model, index);
+}
+
+
+ngx_int_t
+df_schema_index_where(ngx_conf_t *cf, df_model_t *model, df_index_t *index,
+    const ngx_str_t *sql)
+{
+    index->where_sql = *sql;
 
     return df_schema_finish_index_name(cf, model, index);
 }
@@ -133,14 +148,16 @@ df_schema_finish_same(const df_index_t *a, const df_index_t *b)
     return a->fields.nelts == b->fields.nelts
            && ngx_memcmp(a->fields.elts, b->fields.elts,
                          a->fields.nelts * sizeof(df_field_t *))
-              == 0;
+              == 0
+           && df_schema_conf_equal(&a->where, &b->where);
 }
 
 
 /*
  * <table>_<fields>_idx or _key, as PostgreSQL would choose.  A name that is
  * too long, or that fields "a_b", "c" would share with "a", "b_c", ends with a
- * hash instead.
+ * hash instead, and so does that of a partial index: with another condition it
+ * is another one.
  */
 
 static ngx_int_t
@@ -166,11 +183,12 @@ df_schema_finish_index_name(ngx_conf_t *cf, df_model_t *model,
         ngx_crc32_update(&crc, field[i]->quoted.data, field[i]->quoted.len);
     }
 
+    ngx_crc32_update(&crc, index->where_sql.data, index->where_sql.len);
     ngx_crc32_final(crc);
 
     index->name = df_str_printf(cf->pool, "%V_%s", &name, suffix);
 
-    taken = 0;
+    taken = (index->where_sql.len != 0);
     former = model->indexes.elts;
 
     for (i = 0; &former[i] != index; i++) {

@@ -39,6 +39,8 @@ typedef struct {
                                            expressions, invalid, no btree */
     unsigned              unique:1;
     unsigned              primary:1;
+    unsigned              valid:1;
+    unsigned              reported:1;
 } df_catalog_index_t;
 
 typedef struct {

@@ -202,7 +202,8 @@ struct df_index_s {
     ngx_array_t         fields;         /* df_field_t *, known after
                                            df_schema_finish() */
     ngx_str_t           where;          /* as written, or empty: all rows */
-    ngx_str_t           where_sql;
+    ngx_str_t           where_sql;      /* known, with the name, after
+                                           df_schema_index_where() */
     unsigned            unique:1;
 
     u_char             *file;           /* where it was declared */
@@ -334,6 +335,14 @@ ngx_int_t df_schema_conf_name(ngx_conf_t *cf, const char *what,
  * "migrate off".
  */
 ngx_int_t df_schema_finish(ngx_conf_t *cf, df_schema_conf_t *conf);
+
+/*
+ * The condition of a partial index in SQL, without parameters.  Expressions
+ * are known further up the road, so it is set from there, after
+ * df_schema_finish().
+ */
+ngx_int_t df_schema_index_where(ngx_conf_t *cf, df_model_t *model,
+    df_index_t *index, const ngx_str_t *sql);
 
 
 /* migration */
