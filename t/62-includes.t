@@ -111,7 +111,8 @@ subtest 'a statement for each list' => sub {
          ['customers/1?include=orders.lines,region', 3],
          ['regions?include=customers.orders.lines', 4],
          ['orders?include=customer.orders,lines', 3],
-         ['orders?include=lines&count=exact', 3])
+         ['orders?include=lines&count=exact', 3],
+         ['orders?include=lines&count=estimated', 4])
     {
         my ($path, $n) = @$_;
 
@@ -529,9 +530,11 @@ is(pool()->{busy}, 0, 'no connection is busy');
 is_deeply([ $t->finish ], [], 'nginx ended cleanly');
 
 
-# where nothing is prepared
+# where nothing is prepared, and pages are long
 
 $t = DataflowTest->new(database => 'prepare off;', models => <<'CONF')->start;
+        dataflow_limit_rows max=3000;
+
         location /api/boxes {
             dataflow_model boxes { field name text; timestamps off; }
         }
@@ -551,5 +554,33 @@ $t->dbh->do('INSERT INTO things (box_id) VALUES (1), (1), (null)');
 is($t->get('/api/boxes?include=things&fields=name,things.id')->body,
    '{"data":[{"name":"a","things":[{"id":1},{"id":2}]},'
    . '{"name":"b","things":[]}],"next":null}', 'without prepared statements');
+
+$t->dbh->do("INSERT INTO boxes (name) SELECT i::text"
+            . ' FROM generate_series(3, 2000) i');
+$t->dbh->do('INSERT INTO things (box_id) SELECT 1 + i % 2000'
+            . ' FROM generate_series(4, 2500) i');
+
+subtest 'long pages' => sub {
+    my $r = $t->get('/api/boxes?limit=1500&include=things');
+    is($r->code, 200, 'with lists');
+
+    my @boxes = @{ $r->json->{data} };
+    my %things;
+
+    push @{ $things{$_->[1]} }, "$_->[0]" for @{ $t->dbh->selectall_arrayref(
+        'SELECT id, box_id FROM things WHERE box_id IS NOT NULL ORDER BY id') };
+
+    is(scalar @boxes, 1500, 'all of them');
+    is_deeply([ map { [ map { "$_->{id}" } @{ $_->{things} } ] } @boxes ],
+              [ map { $things{$_->{id}} // [] } @boxes ], 'with their lists');
+    ok($r->json->{next}, 'and a next page');
+
+    $r = $t->get('/api/things?limit=1500&include=box');
+    is($r->code, 200, 'with one record, streamed');
+    is(scalar(grep { $_->{box} ? $_->{box}{id} eq $_->{box_id}
+                               : !defined $_->{box_id} }
+              @{ $r->json->{data} }), 1500, 'each its own');
+    ok($r->json->{next}, 'and a next page');
+};
 
 $t->done;

@@ -872,6 +872,11 @@ subtest 'refusals of includes' => sub {
     is($t->get('/api/orders?include=customer.region,customer.referrer.region,'
                . 'payer.region,payer.referrer')->code, 200, 'up to 8');
 
+    my $r = $t->get('/api/customers?include=orders.lines,referred.orders.lines,'
+                    . 'referred.referred.orders,referred.referred.referred'
+                    . '&count=estimated&limit=3');
+    is($r->code, 200, '8 lists') or diag($r->body);
+
     refused('/api/orders?include=customer&aggregate=x', 'unknown_parameter',
             qr/aggregate/);
 
@@ -886,7 +891,7 @@ subtest 'refusals of includes' => sub {
         is($r->json->{code}, 'unknown_parameter', 'takes no include');
     }
 
-    my $r = $t->post('/api/orders?fields=id,customer.name', {});
+    $r = $t->post('/api/orders?fields=id,customer.name', {});
     is($r->code, 400, 'fields of a create');
     like($r->json->{detail}, qr/by list and get only/, 'said so');
 
