@@ -494,6 +494,7 @@ location /api/other {
         report p-timestamptz { from visits; value n "count(*)"; param p timestamptz;  filter "at = $p"; }
         report p-interval    { from visits; value n "count(*)"; param p interval;     filter "span = $p"; }
         report p-inet        { from visits; value n "count(*)"; param p inet;         filter "addr = $p"; }
+        report regex         { from visits; value n "count(*)"; param p text;         filter "note ~ $p and code <> $p"; }
         report like          { from visits; value n "count(*)"; param p text;         filter "note icontains $p"; }
     }
 }
@@ -723,6 +724,10 @@ refused('/api/reports/broken?by=0', [422, 'validation_failed'], undef,
     unlike($r->body, qr/Middle/, 'is not told to who asks');
     like($t->error_log, qr{time zone "Middle/Earth" of a report}, 'but logged');
 }
+
+refused('/api/other/regex?p=(', [@invalid], 'p', qr/regular expression/);
+same('/api/other/regex?p=1$', "SELECT count(*) AS n FROM visits WHERE note ~ ?",
+     '1$');
 
 for (['/api/reports/by-contry', 'did you mean \\\\"by-country'],
      ['/api/reports/visits', 'api/reports'],

@@ -161,31 +161,32 @@ df_http_analytics_method(df_http_ctx_t *ctx)
 static ngx_int_t
 df_http_analytics_list(df_http_ctx_t *ctx)
 {
+    u_char              *equals;
     ngx_int_t            rc;
     ngx_str_t            name;
     ngx_http_request_t  *r;
 
     r = ctx->request;
 
+    if (r->args.len) {
+        name = r->args;
+        equals = ngx_strlchr(name.data, name.data + name.len, '=');
+
+        if (equals) {
+            name.len = equals - name.data;
+        }
+
+        rc = df_problem_add(&ctx->run.problem, DF_PROBLEM_UNKNOWN_PARAMETER,
+                            DF_AT_PARAMETER, &name, "unknown_parameter",
+                            "the list of reports takes no parameters");
+
+        return df_http_handler_leave(ctx, rc);
+    }
+
     rc = ngx_http_discard_request_body(r);
 
     if (rc != NGX_OK) {
         return rc;
-    }
-
-    if (r->args.len) {
-        name.data = r->args.data;
-        name.len = ngx_strlchr(name.data, name.data + r->args.len, '=')
-                   ? (size_t) (ngx_strlchr(name.data,
-                                           name.data + r->args.len, '=')
-                               - name.data)
-                   : r->args.len;
-
-        return df_http_handler_leave(ctx,
-                   df_problem_add(&ctx->run.problem,
-                                  DF_PROBLEM_UNKNOWN_PARAMETER,
-                                  DF_AT_PARAMETER, &name, "unknown_parameter",
-                                  "the list of reports takes no parameters"));
     }
 
     return df_http_response_text(r, NGX_HTTP_OK,

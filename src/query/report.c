@@ -20,8 +20,9 @@ static ngx_int_t df_report_arg(const df_report_view_t *view,
     df_problem_t *problem);
 static ngx_int_t df_report_limit(const df_report_t *report, df_request_t *r,
     const ngx_str_t *value, const df_place_t *place, df_problem_t *problem);
-static ngx_int_t df_report_param(const df_param_t *param, df_request_t *r,
-    const ngx_str_t *value, const df_place_t *place, df_problem_t *problem);
+static ngx_int_t df_report_param(const df_report_t *report,
+    const df_param_t *param, df_request_t *r, const ngx_str_t *value,
+    const df_place_t *place, df_problem_t *problem);
 static ngx_int_t df_report_scalar(const df_field_t *field, ngx_pool_t *pool,
     const ngx_str_t *text, df_value_t *value, df_value_error_t *error);
 static ngx_int_t df_report_array(const df_field_t *field, ngx_pool_t *pool,
@@ -200,8 +201,8 @@ df_report_arg(const df_report_view_t *view, df_request_t *requests,
                 continue;
             }
 
-            rc = df_report_param(&param[n], &requests[i], value, &place,
-                                 problem);
+            rc = df_report_param(report, &param[n], &requests[i], value,
+                                 &place, problem);
             if (rc != NGX_OK) {
                 return rc;
             }
@@ -245,8 +246,9 @@ df_report_limit(const df_report_t *report, df_request_t *r,
 
 
 static ngx_int_t
-df_report_param(const df_param_t *param, df_request_t *r,
-    const ngx_str_t *value, const df_place_t *place, df_problem_t *problem)
+df_report_param(const df_report_t *report, const df_param_t *param,
+    df_request_t *r, const ngx_str_t *value, const df_place_t *place,
+    df_problem_t *problem)
 {
     ngx_int_t          rc;
     df_value_t        *params;
@@ -258,6 +260,12 @@ df_report_param(const df_param_t *param, df_request_t *r,
     }
 
     r->given |= 1u << param->index;
+
+    if (report->patterns & (1u << param->index)) {
+        r->npatterns++;
+        r->pattern_at = DF_AT_PARAMETER;
+        r->pattern_name = param->field.name;
+    }
 
     params = (df_value_t *) r->params;
 

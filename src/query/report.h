@@ -6,10 +6,12 @@
  * are parsed and checked once, when all models are read, and never change
  * afterwards: the requests made of a report share them.
  *
- *     report_conf.c     dataflow_analytics { } as it is written
- *     report_finish.c   names, types and models, once they are known
- *     report.c          what a client asks to requests
- *     report_list.c     the document that lists what there is
+ *     report_conf.c        dataflow_analytics { } as it is written,
+ *     report_conf_block.c  and each report
+ *     report_finish.c      names, types and models, once they are known
+ *     report_view.c        dashboards, and the parameters of either
+ *     report.c             what a client asks to requests
+ *     report_list.c        the document that lists what there is
  */
 
 
@@ -56,6 +58,8 @@ typedef struct {
     ngx_uint_t        limit;        /* the default and the largest */
     ngx_str_t         limit_where;
     ngx_str_t         timezone;     /* empty: UTC */
+
+    uint32_t          patterns;     /* bits of the parameters that are */
 
     const df_model_t *model;        /* known when it is finished, as are */
     df_rules_t        rules;        /* but for the secret */

@@ -10,8 +10,7 @@
 
 #include <ngx_config.h>
 #include <ngx_core.h>
-#include "query/expr.h"
-#include "query/report.h"
+#include "query/expr_internal.h"
 #include "query/report_internal.h"
 
 
@@ -41,18 +40,12 @@ static ngx_int_t df_report_finish_parse(df_report_finish_t *f,
 static ngx_int_t df_report_finish_fixed(df_report_finish_t *f);
 static ngx_int_t df_report_finish_params(df_report_finish_t *f);
 static ngx_int_t df_report_finish_visit(const df_expr_t *expr, void *data);
+static ngx_int_t df_report_finish_pattern(const df_expr_t *expr, void *data);
 static const df_place_t *df_report_finish_place(df_report_finish_t *f,
     const df_report_clause_t *clause);
 static ngx_int_t df_report_finish_refuse(df_report_finish_t *f, ngx_int_t rc);
 static const df_report_clause_t *df_report_finish_clause(
     const df_report_t *report, const ngx_str_t *name);
-static ngx_int_t df_report_finish_view(ngx_conf_t *cf,
-    df_analytics_t *analytics, df_report_view_t *view);
-static ngx_int_t df_report_finish_dashboard(ngx_conf_t *cf,
-    df_analytics_t *analytics, df_report_view_t *view);
-static ngx_str_t *df_report_finish_report_at(void *list, ngx_uint_t i);
-static ngx_int_t df_report_finish_merge(ngx_conf_t *cf,
-    df_report_view_t *view, const df_report_t *report);
 
 
 ngx_int_t
@@ -76,7 +69,7 @@ df_report_finish(ngx_conf_t *cf, df_analytics_t *analytics,
     view = analytics->views.elts;
 
     for (i = 0; i < analytics->views.nelts; i++) {
-        if (df_report_finish_view(cf, analytics, view[i]) != NGX_OK) {
+        if (df_report_view_finish(cf, analytics, view[i]) != NGX_OK) {
             return NGX_ERROR;
         }
     }
@@ -237,6 +230,8 @@ df_report_finish_filter(df_report_finish_t *f, df_report_clause_t *clause)
 
     if (rc == NGX_OK) {
         (void) df_expr_walk(expr, df_report_finish_visit, &clause->optional);
+        (void) df_expr_walk(expr, df_report_finish_pattern,
+                            &f->report->patterns);
         f->used |= clause->optional;
 
         rc = df_expr_predicate(&f->scope, expr, &clause->predicate);
@@ -467,6 +462,33 @@ df_report_finish_visit(const df_expr_t *expr, void *data)
 }
 
 
+/* what PostgreSQL may refuse, and then the parameter is to be named */
+
+static ngx_int_t
+df_report_finish_pattern(const df_expr_t *expr, void *data)
+{
+    uint32_t *bits = data;
+
+    const df_field_t     *field;
+    const df_operator_t  *op;
+
+    if (expr->kind != DF_EXPR_CALL || !expr->function->compare
+        || expr->nargs != 2 || expr->args->next->kind != DF_EXPR_PARAM)
+    {
+        return NGX_OK;
+    }
+
+    field = &expr->args->next->param->field;
+    op = df_query_operator(field, 0, &expr->function->name);
+
+    if (op && op->syntax) {
+        *bits |= 1u << expr->args->next->param->index;
+    }
+
+    return NGX_OK;
+}
+
+
 /* mistakes; places, which would be those of a query, are numbers here */
 
 static const df_place_t *
@@ -531,139 +553,4 @@ df_report_finish_clause(const df_report_t *report, const ngx_str_t *name)
     }
 
     return NULL;
-}
-
-
-/* views */
-
-static ngx_int_t
-df_report_finish_view(ngx_conf_t *cf, df_analytics_t *analytics,
-    df_report_view_t *view)
-{
-    ngx_uint_t  i;
-
-    if (view->dashboard
-        && df_report_finish_dashboard(cf, analytics, view) != NGX_OK)
-    {
-        return NGX_ERROR;
-    }
-
-    for (i = 0; i < view->reports.nelts; i++) {
-        if (df_report_finish_merge(cf, view, df_report_view_at(view, i))
-            != NGX_OK)
-        {
-            return NGX_ERROR;
-        }
-    }
-
-    return NGX_OK;
-}
-
-
-static ngx_int_t
-df_report_finish_dashboard(ngx_conf_t *cf, df_analytics_t *analytics,
-    df_report_view_t *view)
-{
-    ngx_str_t          *word, known;
-    ngx_uint_t          i, n;
-    df_report_t       **slot, *report;
-    df_report_view_t  **views;
-
-    word = view->words.elts;
-    views = analytics->views.elts;
-
-    for (i = 0; i < view->words.nelts; i++) {
-        report = NULL;
-
-        for (n = 0; n < analytics->views.nelts; n++) {
-            if (!views[n]->dashboard
-                && df_query_same(&views[n]->name, &word[i]))
-            {
-                report = df_report_view_at(views[n], 0);
-            }
-        }
-
-        if (report == NULL) {
-            known = df_conf_known(cf, &word[i], analytics,
-                                  analytics->views.nelts,
-                                  df_report_finish_report_at);
-
-            ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
-                          "unknown report \"%V\" in dashboard \"%V\": %V in "
-                          "%V", &word[i], &view->name, &known, &view->where);
-            return NGX_ERROR;
-        }
-
-        slot = ngx_array_push(&view->reports);
-        if (slot == NULL) {
-            return NGX_ERROR;
-        }
-
-        *slot = report;
-    }
-
-    return NGX_OK;
-}
-
-
-static ngx_str_t *
-df_report_finish_report_at(void *data, ngx_uint_t i)
-{
-    df_analytics_t *analytics = data;
-
-    df_report_view_t  **views;
-
-    views = analytics->views.elts;
-
-    return views[i]->dashboard ? NULL : &views[i]->name;
-}
-
-
-/* what is given to a dashboard goes to each of its reports that takes it */
-
-static ngx_int_t
-df_report_finish_merge(ngx_conf_t *cf, df_report_view_t *view,
-    const df_report_t *report)
-{
-    ngx_uint_t          i;
-    df_param_t         *param;
-    const df_field_t   *x, *y;
-    df_report_param_t  *added;
-
-    param = report->params.elts;
-
-    for (i = 0; i < report->params.nelts; i++) {
-        y = &param[i].field;
-        added = df_report_view_param(view, &y->name);
-
-        if (added == NULL) {
-            added = ngx_array_push(&view->params);
-            if (added == NULL) {
-                return NGX_ERROR;
-            }
-
-            added->field = y;
-            added->required = y->required;
-
-            continue;
-        }
-
-        x = added->field;
-        added->required |= y->required;
-
-        if (x->type == y->type && x->array == y->array) {
-            continue;
-        }
-
-        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
-                      "parameter \"%V\" of dashboard \"%V\" is %V%s in %s:%ui "
-                      "and %V%s in %s:%ui: give it one type, or two names, in "
-                      "%V", &x->name, &view->name,
-                      &x->type->name, x->array ? "[]" : "", x->file, x->line,
-                      &y->type->name, y->array ? "[]" : "", y->file, y->line,
-                      &view->where);
-        return NGX_ERROR;
-    }
-
-    return NGX_OK;
 }

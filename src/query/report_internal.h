@@ -17,10 +17,18 @@
 DF_HIDDEN_BEGIN
 
 
+/* file and line of the directive, with which messages that come later end */
+char *df_report_conf_where(ngx_conf_t *cf, ngx_str_t *where);
+
 /* the document of GET of the location itself */
 ngx_int_t df_report_list(ngx_pool_t *pool, const df_analytics_t *analytics,
     ngx_str_t *text);
 
+
+/* looks up what a dashboard names, and gathers parameters; what was wrong is
+   logged */
+ngx_int_t df_report_view_finish(ngx_conf_t *cf, df_analytics_t *analytics,
+    df_report_view_t *view);
 
 /* NULL when the view has none of this name */
 df_report_param_t *df_report_view_param(const df_report_view_t *view,
