@@ -25,6 +25,10 @@ static ngx_int_t df_query_count_set(df_request_t *r, const ngx_str_t *value,
     const df_place_t *place, df_problem_t *problem);
 static ngx_int_t df_query_dry_run_set(df_request_t *r, const ngx_str_t *value,
     const df_place_t *place, df_problem_t *problem);
+static ngx_int_t df_query_on_add(df_request_t *r, const ngx_str_t *value,
+    const df_place_t *place, df_problem_t *problem);
+static ngx_int_t df_query_updated_add(df_request_t *r, const ngx_str_t *value,
+    const df_place_t *place, df_problem_t *problem);
 static ngx_int_t df_query_keep_set(df_request_t *r, const ngx_str_t *value,
     const df_place_t *place, df_problem_t *problem);
 
@@ -119,6 +123,10 @@ static const df_parameter_t  df_query_parameters[] = {
       df_query_timezone_set, NULL },
 
     /* of an import */
+
+    { ngx_string("on"), DF_ON_IMPORT, 0, 1, df_query_on_add, NULL },
+
+    { ngx_string("update"), DF_ON_IMPORT, 0, 1, df_query_updated_add, NULL },
 
     { ngx_string("keep"), DF_ON_IMPORT, 0, 0, df_query_keep_set, NULL }
 };
@@ -487,6 +495,54 @@ df_query_dry_run_set(df_request_t *r, const ngx_str_t *value,
 
     return df_query_refuse(problem, DF_PROBLEM_INVALID_VALUE, place, "type",
                            "expected true or false");
+}
+
+
+static ngx_int_t
+df_query_name_add(df_request_t *r, ngx_array_t *names, const ngx_str_t *value)
+{
+    ngx_str_t  *name;
+
+    if (names->elts == NULL
+        && ngx_array_init(names, r->pool, 4, sizeof(ngx_str_t)) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    /* nothing between commas: no name; that some are wanted shows later */
+
+    if (value->len == 0) {
+        return NGX_OK;
+    }
+
+    name = ngx_array_push(names);
+    if (name == NULL) {
+        return NGX_ERROR;
+    }
+
+    *name = *value;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+df_query_on_add(df_request_t *r, const ngx_str_t *value,
+    const df_place_t *place, df_problem_t *problem)
+{
+    r->op = DF_BULK_UPSERT;
+
+    return df_query_name_add(r, &r->on, value);
+}
+
+
+static ngx_int_t
+df_query_updated_add(df_request_t *r, const ngx_str_t *value,
+    const df_place_t *place, df_problem_t *problem)
+{
+    r->has_updated = 1;
+
+    return df_query_name_add(r, &r->updated, value);
 }
 
 

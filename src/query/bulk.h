@@ -91,6 +91,7 @@ struct df_bulk_s {
     unsigned             all:1;
     unsigned             returns:1;     /* the rows are wanted back */
     unsigned             each:1;        /* not atomic */
+    unsigned             generated:1;   /* records have generated fields, too */
 };
 
 typedef struct {

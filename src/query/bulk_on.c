@@ -20,7 +20,8 @@ static ngx_uint_t df_bulk_on_index(const df_bulk_t *bulk,
     const df_index_t *index);
 static ngx_int_t df_bulk_on_refuse(df_bulk_t *bulk, const df_place_t *place,
     df_problem_t *problem);
-static ngx_uint_t df_bulk_on_is_set(const df_field_t *field);
+static ngx_uint_t df_bulk_on_is_set(const df_bulk_t *bulk,
+    const df_field_t *field);
 
 
 ngx_int_t
@@ -41,7 +42,9 @@ df_bulk_on(df_bulk_t *bulk, const ngx_array_t *names, const df_place_t *place,
         return NGX_ERROR;
     }
 
-    if (n == 0 || (names == NULL && !df_bulk_on_is_set(bulk->model->key))) {
+    if (n == 0
+        || (names == NULL && !df_bulk_on_is_set(bulk, bulk->model->key)))
+    {
         return df_bulk_on_refuse(bulk, place, problem);
     }
 
@@ -152,7 +155,7 @@ df_bulk_on_field(df_bulk_t *bulk, const ngx_str_t *name,
         return NULL;
     }
 
-    if (!df_bulk_on_is_set(field)) {
+    if (!df_bulk_on_is_set(bulk, field)) {
         (void) df_query_refuse(problem, DF_PROBLEM_INVALID_VALUE, place,
                                "readonly", "\"%V\" cannot be set, and so no "
                                "record has it", name);
@@ -164,9 +167,9 @@ df_bulk_on_field(df_bulk_t *bulk, const ngx_str_t *name,
 
 
 static ngx_uint_t
-df_bulk_on_is_set(const df_field_t *field)
+df_bulk_on_is_set(const df_bulk_t *bulk, const df_field_t *field)
 {
-    return !field->generated && !field->readonly;
+    return field->generated ? bulk->generated : !field->readonly;
 }
 
 
@@ -251,7 +254,7 @@ df_bulk_on_refuse(df_bulk_t *bulk, const df_place_t *place,
         field = df_schema_field_at(bulk->model, i);
 
         if ((field->key || field->unique) && !field->hidden
-            && df_bulk_on_is_set(field)
+            && df_bulk_on_is_set(bulk, field)
             && df_writer_printf(&w, "%s[\"%V\"]",
                                 df_writer_length(&w) ? " or " : "",
                                 &field->name)
@@ -272,7 +275,7 @@ df_bulk_on_refuse(df_bulk_t *bulk, const df_place_t *place,
         of = index[i].fields.elts;
 
         for (k = 0; k < index[i].fields.nelts; k++) {
-            if (of[k]->hidden || !df_bulk_on_is_set(of[k])) {
+            if (of[k]->hidden || !df_bulk_on_is_set(bulk, of[k])) {
                 break;
             }
         }

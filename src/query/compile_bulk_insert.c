@@ -431,7 +431,7 @@ df_bulk_insert_conflict(df_bulk_compile_t *b, const ngx_array_t *set)
 
 
 /* the given fields that are set in a row which is there: none that says which
-   row it is, and never the key */
+   row it is, and never what the server makes */
 
 static ngx_int_t
 df_bulk_insert_set(df_bulk_compile_t *b, const df_bulk_shape_t *shape,
@@ -454,7 +454,7 @@ df_bulk_insert_set(df_bulk_compile_t *b, const df_bulk_shape_t *shape,
             /* void */
         }
 
-        if (k < bulk->non || field->key
+        if (k < bulk->non || field->key || field->generated
             || (bulk->update && !bulk->update[field->index]))
         {
             continue;

@@ -19,6 +19,7 @@ static ngx_int_t df_import_start(df_run_t *run);
 static void df_import_resume(df_run_t *run);
 static void df_import_abandon(df_run_t *run);
 static ngx_int_t df_import_reader_init(df_import_t *import);
+static ngx_int_t df_import_upsert_init(df_import_t *import);
 static ngx_int_t df_import_take(df_import_t *import, u_char **pos,
     u_char *last, ngx_uint_t end);
 static ngx_int_t df_import_finish(df_import_t *import);
@@ -48,12 +49,24 @@ df_import_start(df_run_t *run)
     import->run = run;
     import->admitted = run->admitted;
     import->request = run->admitted->request;
+    import->copies = 1;
 
-    if (df_import_reader_init(import) != NGX_OK) {
+    if (df_import_reader_init(import) != NGX_OK
+        || df_import_batch_init(import) != NGX_OK
+        || df_str_copy(run->pool, &import->table,
+                       import->request->model->quoted.data,
+                       import->request->model->quoted.len)
+           != NGX_OK)
+    {
         return NGX_ERROR;
     }
 
-    rc = df_import_rows_init(import);
+    rc = df_import_upsert_init(import);
+
+    if (rc == NGX_OK) {
+        rc = df_import_rows_init(import);
+    }
+
     if (rc != NGX_OK) {
         return rc;
     }
@@ -88,6 +101,59 @@ df_import_reader_init(df_import_t *import)
     }
 
     df_ndjson_init(import->ndjson, pool);
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+df_import_upsert_init(df_import_t *import)
+{
+    ngx_int_t            rc;
+    df_bulk_t           *bulk;
+    df_place_t           place;
+    df_problem_t        *problem;
+    const df_request_t  *r;
+
+    r = import->request;
+    problem = &import->run->problem;
+
+    ngx_memzero(&place, sizeof(df_place_t));
+    ngx_str_set(&place.parameter, "update");
+
+    if (r->op != DF_BULK_UPSERT) {
+
+        if (r->has_updated) {
+            return df_query_refuse(problem, DF_PROBLEM_BAD_REQUEST, &place,
+                                   "conflict", "says what an upsert sets: "
+                                   "\"on\" is missing");
+        }
+
+        return NGX_OK;
+    }
+
+    bulk = df_bulk_create(import->run->pool, r->model);
+    if (bulk == NULL) {
+        return NGX_ERROR;
+    }
+
+    bulk->generated = r->keep_generated;
+
+    rc = df_bulk_update(bulk, r->has_updated ? &r->updated : NULL, &place,
+                        problem);
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    ngx_str_set(&place.parameter, "on");
+
+    rc = df_bulk_on(bulk, &r->on, &place, problem);
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    import->bulk = bulk;
+    import->copies = 0;
 
     return NGX_OK;
 }
@@ -247,16 +313,19 @@ df_import_end(df_import_t *import)
 static ngx_int_t
 df_import_answer(df_import_t *import)
 {
-    df_run_t     *run;
-    df_writer_t   w;
+    df_run_t          *run;
+    df_writer_t        w;
+    df_bulk_counts_t  *counts;
 
     run = import->run;
-    run->rows = import->affected;
+    counts = &import->counts;
+    run->rows = df_bulk_affected(counts);
 
     if (df_writer_init_chained(&w, run->pool, 256) != NGX_OK
-        || df_writer_printf(&w, "{\"operation\":\"create\",\"affected\":%ui,"
+        || df_writer_printf(&w, "{\"operation\":\"%V\",\"affected\":%ui,"
                             "\"inserted\":%ui,\"updated\":%ui}",
-                            import->affected, import->affected, (ngx_uint_t) 0)
+                            df_query_bulk_name(import->request->op), run->rows,
+                            counts->inserted, counts->updated)
            != NGX_OK)
     {
         return NGX_ERROR;

@@ -2,9 +2,15 @@
 /*
  * Copyright (C) the ngx_dataflow authors
  *
- * What an import is made of: csv.c and ndjson.c take the body apart,
- * import_row.c makes rows of it, import_set.c keeps them until they are sent,
- * import_copy.c sends them, import.c holds it all together.
+ * What an import is made of:
+ *
+ *     import.c        from a body to an answer
+ *     csv.c ndjson.c  the body taken apart
+ *     import_row.c    its rows
+ *     import_set.c    rows that wait, by the fields that they have
+ *     import_send.c   the transaction
+ *     import_copy.c   rows by COPY
+ *     import_batch.c  rows by statements
  */
 
 
@@ -12,7 +18,7 @@
 #define _DF_QUERY_IMPORT_H_INCLUDED_
 
 
-#include "query/run.h"
+#include "query/run_bulk.h"
 
 
 DF_HIDDEN_BEGIN
@@ -163,8 +169,36 @@ df_import_set_t *df_import_sets_largest(df_import_sets_t *sets);
 void df_import_sets_put(df_import_sets_t *sets, df_import_set_t *set,
     size_t len);
 void df_import_sets_done(df_import_sets_t *sets, df_import_set_t *set);
+/* none of its rows is wanted any more */
+void df_import_sets_clear(df_import_sets_t *sets, df_import_set_t *set);
 /* the line of a row */
 ngx_uint_t df_import_sets_line(const df_import_set_t *set, ngx_uint_t row);
+
+
+/* rows for the statements of a bulk, and what they are for the time being */
+
+typedef struct {
+    ngx_uint_t            from;
+    ngx_uint_t            to;       /* behind the last */
+} df_import_range_t;
+
+/* halves of halves, two of each size at most */
+#define DF_IMPORT_RANGES  64
+
+typedef struct {
+    ngx_queue_t           queue;
+    ngx_pool_t           *pool;     /* has all of it */
+    df_request_t          request;
+    df_admitted_t         admitted;
+    ngx_array_t           lines;    /* ngx_uint_t, of the records */
+    size_t                bytes;
+    df_bulk_state_t       state;
+    df_import_range_t     range;
+    df_import_range_t     stack[DF_IMPORT_RANGES];
+    ngx_uint_t            nstack;
+    unsigned              failed:1; /* what the range before has done is to be
+                                       undone */
+} df_import_batch_t;
 
 
 /* an import */
@@ -172,19 +206,26 @@ ngx_uint_t df_import_sets_line(const df_import_set_t *set, ngx_uint_t row);
 typedef enum {
     DF_IMPORT_GATHER = 0,       /* nothing was asked of the database yet */
     DF_IMPORT_BEGIN,            /* a connection, and BEGIN */
-    DF_IMPORT_READY,            /* for the next COPY, or the end */
+    DF_IMPORT_READY,            /* for whatever comes next */
     DF_IMPORT_OPEN,             /* a COPY begins */
     DF_IMPORT_PUT,              /* it takes rows */
     DF_IMPORT_CLOSE,            /* it ends */
-    DF_IMPORT_STATEMENT,        /* what is no COPY */
+    DF_IMPORT_DEFAULTS,         /* rows without a field */
+    DF_IMPORT_BATCH,
     DF_IMPORT_COMMIT,
     DF_IMPORT_OVER              /* nothing is asked of it any more */
 } df_import_state_t;
+
+/* of pg_type.dat */
+#define DF_IMPORT_TEXT_OID    25
+#define DF_IMPORT_BIGINT_OID  20
 
 typedef struct {
     df_run_t             *run;
     const df_admitted_t  *admitted;
     const df_request_t   *request;
+    df_bulk_t            *bulk;     /* what an upsert is by; or NULL */
+    ngx_str_t             table;    /* for SQL, NUL-terminated */
 
     df_ndjson_t          *ndjson;   /* one of them is the reader */
     df_csv_t             *csv;
@@ -202,33 +243,81 @@ typedef struct {
                                        comes next */
     ngx_uint_t            rows;
     ngx_uint_t            bad;      /* of them */
+    int64_t               highest;  /* key that was kept of an identity */
     df_import_sets_t      sets;
 
-    /* the database, import_copy.c */
+    /* batches, import_batch.c */
+    df_import_batch_t    *batch;    /* being filled */
+    df_import_batch_t    *sending;
+    ngx_queue_t           closed;
+    ngx_uint_t            nclosed;
+    df_assignment_t      *assigned; /* room for a row */
+    const df_field_t    **fields;
+
+    /* the database, import_send.c */
     df_import_state_t     state;
     df_pg_job_t          *job;
-    df_pg_statement_t     statements[4];
+    df_pg_statement_t     statements[3];
+    const char           *parameters[3];
     df_import_set_t      *set;      /* of the COPY */
-    ngx_uint_t            affected;
+    df_bulk_counts_t      counts;
+    unsigned              copies:1;     /* a COPY can write the table */
     unsigned              blocked:1;    /* no more may be put now */
     unsigned              waiting:1;    /* more() is owed */
 } df_import_t;
 
+/* all of these return NGX_OK, NGX_DECLINED with the problem filled, or
+   NGX_ERROR, if not otherwise said */
+
 /* import_row.c */
 ngx_int_t df_import_rows_init(df_import_t *import);
-/* the row that the reader has.  NGX_OK; NGX_DECLINED: it was wrong, and is
-   told; NGX_ABORT: no row after it can be right; NGX_ERROR */
+/* the row that the reader has.  NGX_DECLINED: it was wrong, and is told;
+   NGX_ABORT: no row after it can be right */
 ngx_int_t df_import_row(df_import_t *import);
 /* a row that could not even be read; NGX_DECLINED */
 ngx_int_t df_import_row_refuse(df_import_t *import, ngx_uint_t line,
     const char *code, const char *reason);
 
-/* import_copy.c: what can be sent now is sent */
+/* import_send.c: what can be sent now is sent */
 ngx_int_t df_import_send(df_import_t *import);
+/* the same, and then more() may be called, or done(): nothing may be touched
+   after it */
+void df_import_go_on(df_import_t *import);
 /* nothing of it is to be done */
 void df_import_drop(df_import_t *import);
 /* 1 when there is no room for rows before some were sent */
 ngx_uint_t df_import_is_full(const df_import_t *import);
+/* 1 when rows of other sets than that of the COPY have to be sent first */
+ngx_uint_t df_import_is_pressed(const df_import_t *import);
+df_pg_statement_t *df_import_statement(df_import_t *import, ngx_uint_t i,
+    const char *text);
+ngx_int_t df_import_continue(df_import_t *import,
+    const df_pg_statement_t *statements, ngx_uint_t n,
+    df_import_state_t state);
+/* fills the problem; line 0: not known */
+void df_import_refused(df_import_t *import, ngx_uint_t line,
+    const df_pg_error_t *error);
+ngx_int_t df_import_lost(df_import_t *import);
+
+/* import_copy.c */
+ngx_int_t df_import_copy(df_import_t *import, df_import_set_t *set);
+ngx_int_t df_import_put(df_import_t *import);
+/* it has all the rows that it may have */
+ngx_uint_t df_import_copy_is_over(const df_import_t *import);
+ngx_uint_t df_import_copy_line(const df_import_t *import,
+    const df_pg_error_t *error);
+
+/* import_batch.c */
+ngx_int_t df_import_batch_init(df_import_t *import);
+ngx_int_t df_import_batch_add(df_import_t *import, ngx_uint_t line);
+ngx_int_t df_import_batch_take(df_import_t *import);
+void df_import_batch_close(df_import_t *import);
+ngx_int_t df_import_batch_send(df_import_t *import);
+void df_import_batch_result(df_import_t *import, ngx_uint_t i, PGresult *res,
+    ngx_uint_t row, ngx_uint_t n);
+ngx_int_t df_import_batch_done(df_import_t *import,
+    const df_pg_error_t *error);
+void df_import_batch_drop(df_import_t *import);
 
 /* import.c: the end, from callbacks: nothing may be touched after it */
 void df_import_end(df_import_t *import);

@@ -33,6 +33,7 @@ static ngx_int_t df_import_row_array(df_import_t *import,
     df_value_error_t *error);
 static ngx_int_t df_import_header(df_import_t *import);
 static ngx_int_t df_import_header_column(df_import_t *import, ngx_uint_t i);
+static void df_import_highest(df_import_t *import);
 static void df_import_give(df_import_t *import, const df_field_t *field);
 static ngx_int_t df_import_add(df_import_t *import, ngx_uint_t line);
 static void df_import_refuse(df_import_t *import, const ngx_str_t *name,
@@ -203,8 +204,37 @@ df_import_add(df_import_t *import, ngx_uint_t line)
         }
     }
 
-    return df_import_sets_add(&import->sets, import->given, import->values,
-                              line);
+    if (import->request->keep_generated) {
+        df_import_highest(import);
+    }
+
+    return import->copies
+           ? df_import_sets_add(&import->sets, import->given, import->values,
+                                line)
+           : df_import_batch_add(import, line);
+}
+
+
+/* of the keys that are kept, for the sequence to go on behind them */
+
+static void
+df_import_highest(df_import_t *import)
+{
+    int64_t            n;
+    const df_field_t  *key;
+    const df_value_t  *value;
+
+    key = import->request->model->key;
+    value = &import->values[key->index];
+
+    if (!key->identity || value->null
+        || !(import->given[key->index / 8] & (1 << key->index % 8)))
+    {
+        return;
+    }
+
+    n = strtoll((char *) value->text.data, NULL, 10);
+    import->highest = ngx_max(import->highest, n);
 }
 
 

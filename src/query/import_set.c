@@ -473,6 +473,20 @@ df_import_sets_done(df_import_sets_t *sets, df_import_set_t *set)
 }
 
 
+void
+df_import_sets_clear(df_import_sets_t *sets, df_import_set_t *set)
+{
+    sets->bytes -= set->pos - set->sent;
+    set->sent = set->pos;
+    set->put = set->rows;
+
+    df_import_sets_done(sets, set);
+
+    set->sent = set->start;
+    set->pos = set->start;
+}
+
+
 static void
 df_import_set_trim(df_import_set_t *set)
 {

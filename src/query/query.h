@@ -230,6 +230,9 @@ typedef struct {
                                            fields that were sent back */
     df_bulk_t             *bulk;        /* DF_BULK_…: what is written, but for
                                            "set", which is values */
+    ngx_array_t            on;          /* ngx_str_t: an import is an upsert by
+                                           these fields, */
+    ngx_array_t            updated;     /* that sets, with has_updated, these */
     ngx_array_t            if_match;    /* ngx_str_t, row versions; "*" is no
                                            entry but if_match_any */
 
@@ -246,6 +249,7 @@ typedef struct {
     unsigned               import:1;    /* values that cannot be set are left
                                            out */
     unsigned               keep_generated:1;    /* but not generated ones */
+    unsigned               has_updated:1;
     unsigned               minimal:1;   /* the record is not wanted back */
     unsigned               declared:1;  /* a report: nginx.conf says it */
 } df_request_t;

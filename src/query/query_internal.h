@@ -344,8 +344,8 @@ ngx_int_t df_query_having_read(df_request_t *r, const cJSON *node,
 static ngx_inline ngx_uint_t
 df_query_leaves_out(const df_request_t *r, const df_field_t *field)
 {
-    return r->import
-           && (field->readonly || (field->generated && !r->keep_generated));
+    return r->import && field->readonly
+           && !(field->generated && r->keep_generated);
 }
 
 

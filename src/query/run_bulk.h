@@ -78,6 +78,9 @@ void df_bulk_result_reset(df_bulk_state_t *state);
 /* marks the records that should have been found, and were not; their number */
 ngx_uint_t df_bulk_missing(df_bulk_state_t *state);
 
+/* run_bulk_each.c: fewer records may not be refused */
+ngx_uint_t df_bulk_is_data(const df_pg_error_t *error);
+
 /* run_bulk_answer.c */
 
 ngx_int_t df_bulk_answer(df_bulk_state_t *state,

@@ -57,7 +57,6 @@ static void df_bulk_each_done(void *data, const df_pg_error_t *error);
 static void df_bulk_each_well(df_bulk_each_t *each);
 static void df_bulk_each_refused(df_bulk_each_t *each,
     const df_pg_error_t *error);
-static ngx_uint_t df_bulk_each_is_data(const df_pg_error_t *error);
 static ngx_int_t df_bulk_each_split(df_bulk_each_t *each);
 static void df_bulk_each_blame(df_bulk_each_t *each,
     const df_pg_error_t *error);
@@ -461,7 +460,7 @@ df_bulk_each_refused(df_bulk_each_t *each, const df_pg_error_t *error)
         return;
     }
 
-    if (df_bulk_each_is_data(error)) {
+    if (df_bulk_is_data(error)) {
         each->committing = 0;
         df_bulk_each_blame(each, error);
         return;
@@ -494,8 +493,8 @@ df_bulk_each_refused(df_bulk_each_t *each, const df_pg_error_t *error)
 /* what a record may be to blame for, by the class of the SQLSTATE; those that
    collide may collide less when they are fewer */
 
-static ngx_uint_t
-df_bulk_each_is_data(const df_pg_error_t *error)
+ngx_uint_t
+df_bulk_is_data(const df_pg_error_t *error)
 {
     ngx_uint_t  i;
 

@@ -168,7 +168,7 @@ df_query_values_field(df_query_values_t *v, const cJSON *node,
         return NGX_OK;
     }
 
-    if ((field->generated && !v->request->import) || field->readonly
+    if (((field->generated || field->readonly) && !v->request->import)
         || (field->key && op != DF_CREATE))
     {
         if (op == DF_REPLACE) {
