@@ -559,8 +559,6 @@ ngx_int_t df_compile_identity(df_compile_t *c, const df_admitted_t *admitted,
     const df_field_t *field);
 ngx_int_t df_compile_aggregate(const df_admitted_t *admitted, df_compile_t *c,
     df_compiled_t *compiled);
-/* " FROM …", with the conditions of the filter */
-ngx_int_t df_compile_from(df_compile_t *c, const df_admitted_t *admitted);
 /* the rows behind the cursor's, as conditions joined by AND */
 ngx_int_t df_compile_after(df_compile_t *c, const df_admitted_t *admitted);
 /* " ORDER BY …" */
