@@ -388,6 +388,10 @@ location /api/visits {
     }
 }
 
+location /api/slow {
+    dataflow_model slow { field name text; timestamps off; }
+}
+
 dataflow_expose list;
 
 location = /openapi.json { dataflow_openapi; }
@@ -464,6 +468,8 @@ location /api/reports/ {
             group    "date_trunc('day', at)" as day;
         }
 
+        report slow { from slow; value n "count(name)"; }
+
         report broken {
             from  visits;
             param by integer required;
@@ -473,6 +479,7 @@ location /api/reports/ {
         dashboard all by-country totals by-month
                   "description=All of it.";
         dashboard failing totals broken;
+        dashboard waiting slow totals;
     }
 }
 
@@ -889,6 +896,47 @@ is($t->get("/api/reports/" . escaped($_))->code, 404, "no report: $_")
 }
 
 
+# who leaves a report that takes long ends it
+
+{
+    $dbh->do('SET client_min_messages = warning');
+    $dbh->do('DROP TABLE slow');
+    $dbh->do('CREATE VIEW slow AS SELECT 1::bigint AS id,'
+             . ' pg_sleep(30)::text AS name');
+
+    my $active = sub {
+        return scalar $dbh->selectrow_array(
+            "SELECT count(*) FROM pg_stat_activity WHERE state = 'active'"
+            . " AND datname = current_database() AND query ~ 'slow'"
+            . " AND pid <> pg_backend_pid()");
+    };
+
+    my $until = sub {
+        my ($n) = @_;
+
+        for (1 .. 500) {
+            return 1 if $active->() == $n;
+            select undef, undef, undef, 0.02;
+        }
+
+        return 0;
+    };
+
+    for my $place ('slow', 'waiting') {
+        my $client = DataflowTest::Client->new($t);
+
+        $client->send('GET', "/api/reports/$place");
+        ok($until->(1), "$place: it runs");
+        $client->close;
+        ok($until->(0), "$place: and is cancelled when its client leaves");
+    }
+
+    same('/api/reports/totals', 'SELECT count(*) AS visits, min(at) AS first,'
+         . ' max(at) AS last, sum(guests)::numeric / count(rating) AS shares'
+         . ' FROM visits');
+}
+
+
 # what reports share is as it was
 
 same("$path?tier=plus", sprintf($by_country, 'p.tier = ?', 'true'), 'plus');
@@ -903,7 +951,7 @@ same($path, sprintf $by_country, 'true', 'true');
 
     is_deeply([ map { $_->{name} } @{ $list->{reports} } ],
               [qw(visits/by-country by-month raised totals cities tiers
-                 nowhere broken)],
+                 nowhere slow broken)],
               'the list: reports');
     is_deeply($first->{aliases}, ['by-country'], 'the list: names');
     is($first->{description}, 'Visits, by the country of who came.',
@@ -960,7 +1008,7 @@ same($path, sprintf $by_country, 'true', 'true');
        'OpenAPI: a dashboard is its reports');
     is_deeply([ map { $_->{name} } grep { $_->{dashboard} }
                 @{ $doc->{'x-dataflow'}{reports} } ],
-              [qw(all failing)], 'OpenAPI: what a client offers by name');
+              [qw(all failing waiting)], 'OpenAPI: what a client offers by name');
     is_deeply($doc->{'x-dataflow'}{reports}[0]{aliases}, ['by-country'],
               'OpenAPI: other names');
     ok($doc->{paths}{'/api/reports'}{get}, 'OpenAPI: the list');
