@@ -129,6 +129,11 @@ $t->reload;
 $t->wait_ready;
 
 DataflowTest::OpenAPI::script($t, $_) for qw(document values parameters);
+DataflowTest::OpenAPI::script($t, 'document', '/patterns.json');
+
+cmp_ok(length $t->get('/patterns.json')->body, '<',
+       length $t->get('/openapi.json')->body,
+       'conditions as patterns make it smaller');
 
 # nginx.conf
 
@@ -143,6 +148,8 @@ sub refused {
 
 refused('location / { dataflow_openapi tittle=x; }',
         qr/"tittle".*did you mean "title"/, 'an unknown option');
+refused('location / { dataflow_openapi conditions=none; }',
+        qr/"conditions".*each or patterns was expected/, 'a wrong value');
 refused('location / { dataflow_openapi; dataflow_openapi; }',
         qr/"dataflow_openapi" directive is duplicate/, 'given twice');
 refused('location / { dataflow_health; dataflow_openapi; }',

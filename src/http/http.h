@@ -34,6 +34,7 @@ typedef struct {
     ngx_str_t          title;
     ngx_str_t          version;
     ngx_str_t          description;
+    ngx_uint_t         patterns;        /* conditions=patterns */
     void              *server;          /* whose locations it tells of */
     ngx_str_t          text;
     ngx_str_t          etag;            /* with its quotes */

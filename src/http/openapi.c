@@ -24,6 +24,8 @@ typedef struct {
 } df_openapi_location_t;
 
 
+static const char *df_openapi_conf_conditions(ngx_conf_t *cf,
+    const df_conf_option_t *option, ngx_str_t *value, void *conf);
 static char *df_openapi_conf_add(ngx_conf_t *cf, df_http_loc_conf_t *dlcf);
 static void *df_openapi_server(ngx_conf_t *cf);
 static ngx_int_t df_openapi_make(ngx_conf_t *cf, df_http_main_conf_t *dmcf,
@@ -46,6 +48,8 @@ static const df_conf_option_t  df_openapi_options[] = {
       offsetof(df_http_openapi_t, version), 0, 0 },
     { ngx_string("description"), df_conf_set_str,
       offsetof(df_http_openapi_t, description), 0, 0 },
+    { ngx_string("conditions"), df_openapi_conf_conditions,
+      offsetof(df_http_openapi_t, patterns), 0, 0 },
     { ngx_null_string, NULL, 0, 0, 0 }
 };
 
@@ -98,6 +102,21 @@ df_openapi_conf_add(ngx_conf_t *cf, df_http_loc_conf_t *dlcf)
     *(df_http_openapi_t **) ngx_array_push(&dmcf->openapis) = openapi;
 
     return df_conf_options(cf, 1, df_openapi_options, openapi);
+}
+
+
+static const char *
+df_openapi_conf_conditions(ngx_conf_t *cf, const df_conf_option_t *option,
+    ngx_str_t *value, void *conf)
+{
+    df_http_openapi_t *openapi = conf;
+
+    if (ngx_strcmp(value->data, "patterns") == 0) {
+        openapi->patterns = 1;
+        return NULL;
+    }
+
+    return ngx_strcmp(value->data, "each") == 0 ? NULL : "each or patterns";
 }
 
 
@@ -184,6 +203,7 @@ df_openapi_make(ngx_conf_t *cf, df_http_main_conf_t *dmcf,
     doc.log = cf->log;
     doc.main = dmcf;
     doc.server = openapi->server;
+    doc.patterns = openapi->patterns;
 
     location = dmcf->locations.elts;
 

@@ -58,6 +58,7 @@ struct df_openapi_s {
     ngx_log_t            *log;
     df_http_main_conf_t  *main;
     void                 *server;
+    ngx_uint_t            patterns;     /* conditions=patterns */
 
     df_writer_t           tags;         /* members or elements of each */
     df_writer_t           paths;
@@ -124,8 +125,9 @@ void df_openapi_bulk(df_openapi_model_t *m, df_writer_t *w);
 void df_openapi_update_members(df_openapi_model_t *m, df_writer_t *w);
 
 #define df_openapi_exposes(m, op)  ((m)->conf->rules.expose & (1u << (op)))
-#define df_openapi_imports(m)  df_openapi_exposes(m, DF_BULK_CREATE)
 #define df_openapi_exposes_any(m, bits)  ((m)->conf->rules.expose & (bits))
+#define df_openapi_imports(m)                                                 \
+    df_openapi_exposes_any(m, 1u << DF_BULK_CREATE | 1u << DF_BULK_UPSERT)
 
 
 /* parameters: references to those of an operation, elements of w */
@@ -136,8 +138,9 @@ void df_openapi_parameters(df_openapi_model_t *m, df_writer_t *w,
 void df_openapi_import_parameters(df_openapi_model_t *m, df_writer_t *w,
     df_operation_t op);
 ngx_uint_t df_openapi_is_parameter(df_operation_t op, const ngx_str_t *name);
-/* conditions on fields */
-void df_openapi_conditions(df_openapi_model_t *m, df_writer_t *w,
+/* conditions on fields, each or by patterns */
+void df_openapi_conditions(df_openapi_model_t *m, df_writer_t *w);
+void df_openapi_condition_patterns(df_openapi_model_t *m, df_writer_t *w,
     df_operation_t operation);
 /* a|b: with what a path can begin, or an include; NGX_DECLINED when there is
    nothing */

@@ -196,6 +196,10 @@ df_openapi_view(df_openapi_analytics_t *a, ngx_uint_t i)
 
     if (view->description.len) {
         df_json_put(w, "'summary':'%V'", &view->description);
+
+    } else {
+        df_json_put(w, "'summary':'%s %V'",
+                    view->dashboard ? "Dashboard" : "Report", &view->name);
     }
 
     df_json_put(w, "'x-dataflow':{'report':'%V'}", &view->name);

@@ -85,7 +85,9 @@ df_openapi_bulk(df_openapi_model_t *m, df_writer_t *w)
         df_json_put(w, "}");
     }
 
-    df_json_put(w, "'%V.bulk':{'anyOf':[", &m->name);
+    df_json_put(w, "'%V.bulk':{'description':'return: the records are "
+                "answered. max_affected: with more nothing is done. atomic: "
+                "if false, each record is for itself.','anyOf':[", &m->name);
 
     for (i = 0; i < DF_OPENAPI_BULKS; i++) {
         bulk = &df_openapi_bulks[i];
@@ -105,12 +107,9 @@ df_openapi_bulk(df_openapi_model_t *m, df_writer_t *w)
 
         df_json_put(w, bulk->members, &m->name, &m->name, &m->name);
 
-        df_json_put(w, "'return':{'type':'boolean','description':"
-                    "'The records are answered.'},"
-                    "'max_affected':{'type':'integer','minimum':0,"
-                    "'description':'With more nothing is done.'},"
-                    "'atomic':{'type':'boolean','default':true,"
-                    "'description':'false: each record for itself.'},"
+        df_json_put(w, "'return':{'type':'boolean'},"
+                    "'max_affected':{'type':'integer','minimum':0},"
+                    "'atomic':{'type':'boolean','default':true},"
                     "'dry_run':{'type':'boolean'}},"
                     "'additionalProperties':false}");
     }

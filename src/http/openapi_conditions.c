@@ -10,20 +10,30 @@
 #include "http/openapi.h"
 
 
-static void df_openapi_condition(df_openapi_model_t *m, df_writer_t *w,
-    const df_field_t *field, const df_operator_info_t *op,
-    df_operation_t operation);
-static void df_openapi_condition_add(df_openapi_model_t *m,
-    const ngx_str_t *name, const ngx_str_t *key, const df_operator_info_t *op);
+static void df_openapi_condition(df_writer_t *w, const df_field_t *field,
+    const df_operator_info_t *op);
 static void df_openapi_condition_schema(df_writer_t *w,
     const df_operator_info_t *op);
+static ngx_uint_t df_openapi_is_eq(const df_operator_info_t *op);
+static void df_openapi_pattern_add(df_openapi_model_t *m, df_writer_t *w,
+    ngx_uint_t first, ngx_str_t *operators, df_operation_t operation);
+static ngx_int_t df_openapi_pattern_operators(df_openapi_model_t *m,
+    const df_field_t *field, df_operation_t operation, ngx_str_t *operators);
 static void df_openapi_reaches(df_openapi_model_t *m, df_writer_t *w);
 
 
+#define DF_OPENAPI_OBJECT  "'in':'query','style':'form','explode':true,"
+
+
+/*
+ * These are most of a document.  They stand in their operation as they are:
+ * references to components would be nearly as long.
+ */
+
 void
-df_openapi_conditions(df_openapi_model_t *m, df_writer_t *w,
-    df_operation_t operation)
+df_openapi_conditions(df_openapi_model_t *m, df_writer_t *w)
 {
+    ngx_str_t            names;
     ngx_uint_t           i, n;
     const df_field_t    *field;
     df_operator_info_t   op;
@@ -31,67 +41,42 @@ df_openapi_conditions(df_openapi_model_t *m, df_writer_t *w,
     for (i = 0; i < m->model->fields.nelts; i++) {
         field = df_schema_field_at(m->model, i);
 
-        if (field->hidden) {
-            continue;
-        }
-
         for (n = 0;
-             df_query_describe_operator(field, 0, n, &op) == NGX_OK;
+             !field->hidden
+             && df_query_describe_operator(field, 0, n, &op) == NGX_OK;
              n++)
         {
-            df_openapi_condition(m, w, field, &op, operation);
+            df_openapi_condition(w, field, &op);
         }
     }
 
-    df_openapi_reaches(m, w);
+    if (df_openapi_reached(m, DF_OPENAPI_FIELDS|DF_OPENAPI_RELATIONS, &names)
+        == NGX_OK)
+    {
+        df_json_put(w, "{'name':'field.path'," DF_OPENAPI_OBJECT
+                    "'description':'What lies within a json field, or in the "
+                    "record that a relation leads to: attrs.size__gte, "
+                    "customer.name',"
+                    "'schema':{'type':'object','patternProperties':{");
+        df_openapi_reaches(m, w);
+        df_json_put(w, "},'additionalProperties':false}}");
+    }
 }
 
 
-/* "price" is "price__eq"; equal conditions of several models are one */
+/* "price" is "price__eq" */
 
 static void
-df_openapi_condition(df_openapi_model_t *m, df_writer_t *w,
-    const df_field_t *field, const df_operator_info_t *op,
-    df_operation_t operation)
+df_openapi_condition(df_writer_t *w, const df_field_t *field,
+    const df_operator_info_t *op)
 {
-    ngx_str_t    name, key, type;
-    ngx_pool_t  *pool;
+    df_json_put(w, "{'name':'%V", &field->name);
 
-    pool = m->doc->pool;
-
-    if (op->name.len == 2 && ngx_memcmp(op->name.data, "eq", 2) == 0) {
-        name = field->name;
-
-        /* a field that is called as a parameter of the operation is */
-
-        if (df_openapi_is_parameter(operation, &name)) {
-            return;
-        }
-
-    } else {
-        name = df_str_printf(pool, "%V__%V", &field->name, &op->name);
+    if (!df_openapi_is_eq(op)) {
+        (void) df_writer_printf(w, "__%V", &op->name);
     }
 
-    type = df_openapi_type_key(pool, field);
-    key = df_str_printf(pool, "%V.%V", &name, &type);
-
-    if (df_openapi_once(m->doc, "parameter", &key) == NGX_OK) {
-        df_openapi_condition_add(m, &name, &key, op);
-    }
-
-    df_json_put(w, "{'$ref':'#/components/parameters/%V'}", &key);
-}
-
-
-static void
-df_openapi_condition_add(df_openapi_model_t *m, const ngx_str_t *name,
-    const ngx_str_t *key, const df_operator_info_t *op)
-{
-    df_writer_t  *w;
-
-    w = &m->doc->parameters;
-
-    df_json_put(w, "'%V':{'name':'%V','in':'query'", key, name);
+    (void) df_writer_printf(w, "\",\"in\":\"query\"");
 
     if (op->operand == DF_OPERAND_LIST || op->operand == DF_OPERAND_TWO
         || op->operand == DF_OPERAND_ELEMENTS)
@@ -102,6 +87,13 @@ df_openapi_condition_add(df_openapi_model_t *m, const ngx_str_t *name,
     df_json_put(w, "'schema':{");
     df_openapi_condition_schema(w, op);
     df_json_put(w, "}}");
+}
+
+
+static ngx_uint_t
+df_openapi_is_eq(const df_operator_info_t *op)
+{
+    return op->name.len == 2 && ngx_memcmp(op->name.data, "eq", 2) == 0;
 }
 
 
@@ -153,38 +145,131 @@ df_openapi_condition_schema(df_writer_t *w, const df_operator_info_t *op)
 
 
 /*
- * What is within json fields and in records that relations lead to has no list
- * of names.  The parameter's own, which no field can have, is not sent: its
- * members are.
+ * The same as patterns of names, one for all fields that take the same
+ * operators, which is a hundredth of it: for operations of which the
+ * conditions are not what they are for.  The parameter's own name, which no
+ * field can have, is not sent: its members are.
  */
+
+void
+df_openapi_condition_patterns(df_openapi_model_t *m, df_writer_t *w,
+    df_operation_t operation)
+{
+    ngx_uint_t         i;
+    ngx_str_t         *operators;
+    const df_field_t  *field;
+
+    operators = ngx_pcalloc(m->doc->pool,
+                            m->model->fields.nelts * sizeof(ngx_str_t));
+    if (operators == NULL) {
+        w->failed = 1;
+        return;
+    }
+
+    df_json_put(w, "{'name':'field.path'," DF_OPENAPI_OBJECT "'description':"
+                "'The conditions of a list: price__gte, attrs.size, "
+                "customer.name','schema':{'type':'object',"
+                "'patternProperties':{");
+
+    for (i = 0; i < m->model->fields.nelts; i++) {
+        field = df_schema_field_at(m->model, i);
+
+        if (!field->hidden
+            && df_openapi_pattern_operators(m, field, operation, &operators[i])
+               != NGX_OK)
+        {
+            w->failed = 1;
+            return;
+        }
+    }
+
+    for (i = 0; i < m->model->fields.nelts; i++) {
+        if (operators[i].len) {
+            df_openapi_pattern_add(m, w, i, operators, operation);
+        }
+    }
+
+    df_openapi_reaches(m, w);
+
+    df_json_put(w, "},'additionalProperties':false}}");
+}
+
+
+/* of the field and those behind it that have the same operators, which are
+   done with then */
+
+static void
+df_openapi_pattern_add(df_openapi_model_t *m, df_writer_t *w,
+    ngx_uint_t first, ngx_str_t *operators, df_operation_t operation)
+{
+    ngx_str_t   same;
+    ngx_uint_t  i;
+
+    same = operators[first];
+
+    df_json_put(w, "'^(");
+
+    for (i = first; i < m->model->fields.nelts; i++) {
+
+        if (operators[i].len != same.len
+            || ngx_memcmp(operators[i].data, same.data, same.len) != 0)
+        {
+            continue;
+        }
+
+        (void) df_writer_printf(w, "%s%V", i == first ? "" : "|",
+                                &df_schema_field_at(m->model, i)->name);
+        operators[i].len = 0;
+    }
+
+    (void) df_writer_printf(w, ")%V$\":{\"type\":\"string\"}", &same);
+}
+
+
+/* (__(ne|gt))?, or without ? where the name alone is another parameter */
+
+static ngx_int_t
+df_openapi_pattern_operators(df_openapi_model_t *m, const df_field_t *field,
+    df_operation_t operation, ngx_str_t *operators)
+{
+    ngx_uint_t           n, first;
+    df_writer_t          w;
+    df_operator_info_t   op;
+
+    if (df_writer_init(&w, m->doc->pool, 256) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    first = 1;
+
+    for (n = 0; df_query_describe_operator(field, 0, n, &op) == NGX_OK; n++) {
+        if (!df_openapi_is_eq(&op)) {
+            (void) df_writer_printf(&w, "%s%V", first ? "(__(" : "|",
+                                    &op.name);
+            first = 0;
+        }
+    }
+
+    (void) df_writer_printf(&w, "%s",
+                            df_openapi_is_parameter(operation, &field->name)
+                            ? "))" : "))?");
+
+    return df_writer_text(&w, operators);
+}
+
+
+/* members of patternProperties */
 
 static void
 df_openapi_reaches(df_openapi_model_t *m, df_writer_t *w)
 {
-    ngx_str_t     names, key;
-    df_writer_t  *p;
+    ngx_str_t  names;
 
-    if (df_openapi_reached(m, DF_OPENAPI_FIELDS|DF_OPENAPI_RELATIONS,
-                           &names)
-        != NGX_OK)
+    if (df_openapi_reached(m, DF_OPENAPI_FIELDS|DF_OPENAPI_RELATIONS, &names)
+        == NGX_OK)
     {
-        return;
+        df_json_put(w, "'^(%V)[.]':{'type':'string'}", &names);
     }
-
-    p = &m->doc->parameters;
-    key = df_str_printf(m->doc->pool, "%V.paths", &m->name);
-
-    if (df_openapi_once(m->doc, "parameter", &key) == NGX_OK) {
-        df_json_put(p, "'%V':{'name':'field.path','in':'query',"
-                    "'style':'form','explode':true,'description':"
-                    "'What lies within a json field, or in the record that a "
-                    "relation leads to: attrs.size__gte, customer.name',"
-                    "'schema':{'type':'object','patternProperties':"
-                    "{'^(%V)[.]':{'type':'string'}},"
-                    "'additionalProperties':false}}", &key, &names);
-    }
-
-    df_json_put(w, "{'$ref':'#/components/parameters/%V'}", &key);
 }
 
 

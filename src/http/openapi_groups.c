@@ -58,6 +58,18 @@ df_openapi_groups_shared(df_openapi_t *doc)
                 "'additionalProperties':{'$ref':"
                 "'#/components/schemas/Groups'}}");
 
+    df_json_put(&doc->shared, "'Names':{'anyOf':[{'type':'array',"
+                "'minItems':1,'items':{'type':'string'}},"
+                "{'type':'string','description':'Names between commas.'}]}");
+
+    df_json_put(&doc->shared, "'Expressions':{'anyOf':[{'type':'string',"
+                "'description':'In infix, between commas.'},"
+                "{'type':'array',"
+                "'items':{'$ref':'#/components/schemas/Expression'}},"
+                "{'type':'object','description':'By their names.',"
+                "'additionalProperties':"
+                "{'$ref':'#/components/schemas/Expression'}}]}");
+
     df_json_put(&doc->shared, "'Expression':{'type':['string','object',"
                 "'number','boolean','null'],'description':"
                 "'A string is in infix: sum(price * stock). The same as an "

@@ -66,13 +66,11 @@ static void df_openapi_parameter_offset(df_openapi_model_t *m, df_writer_t *w,
 #define DF_OPENAPI_WORDS                                                      \
     "{'type':'array','minItems':1,'items':{'type':'string'}}"
 #define DF_OPENAPI_WORDS_OR_TEXT                                              \
-    "{'anyOf':[" DF_OPENAPI_WORDS "," DF_OPENAPI_TEXT "]}"
+    "{'$ref':'#/components/schemas/Names'}"
 #define DF_OPENAPI_EXPRESSION                                                 \
     "{'$ref':'#/components/schemas/Expression'}"
 #define DF_OPENAPI_EXPRESSIONS                                                \
-    "{'anyOf':[{'type':'string'},"                                            \
-    "{'type':'array','items':" DF_OPENAPI_EXPRESSION "},"                     \
-    "{'type':'object','additionalProperties':" DF_OPENAPI_EXPRESSION "}]}"
+    "{'$ref':'#/components/schemas/Expressions'}"
 
 /* fields whose values are aggregated, each as NAME_field */
 
@@ -186,6 +184,16 @@ static const df_openapi_parameter_t  df_openapi_parameter_table[] = {
     { .name = ngx_string("timezone"), .key = "Timezone", .shared = 1,
       .schema = "{'type':'string','default':'UTC'}",
       .description = "Of date_trunc and extract, such as Europe/Berlin." },
+
+    { .name = ngx_string("on"), .key = "on", .list = 1,
+      .schema = DF_OPENAPI_NAMES("fields"),
+      .description = "Of an import: fields of which no two records have the "
+                     "same; a record that is there is changed." },
+
+    { .name = ngx_string("update"), .key = "update", .list = 1,
+      .schema = DF_OPENAPI_NAMES("fields"),
+      .description = "Of an import with on: the fields that are changed; "
+                     "without it all that are given." },
 
     { .name = ngx_string("keep"), .key = "Keep", .shared = 1,
       .schema = "{'type':'string','enum':['generated']}",

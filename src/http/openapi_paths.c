@@ -48,6 +48,8 @@ static void df_openapi_header(df_openapi_model_t *m, df_writer_t *w,
 
 static void df_openapi_list_parameters(df_openapi_model_t *m, df_writer_t *w,
     const df_openapi_operation_t *op);
+static void df_openapi_groups_parameters(df_openapi_model_t *m, df_writer_t *w,
+    const df_openapi_operation_t *op);
 static void df_openapi_record_parameters(df_openapi_model_t *m, df_writer_t *w,
     const df_openapi_operation_t *op);
 static void df_openapi_bulk_parameters(df_openapi_model_t *m, df_writer_t *w,
@@ -136,7 +138,7 @@ static const df_openapi_operation_t  df_openapi_operation_table[] = {
       df_openapi_list_answers, df_openapi_query_refusals },
 
     { "/aggregate", "get", "aggregate", DF_AGGREGATE, 1u << DF_AGGREGATE,
-      "Aggregates %V", df_openapi_list_parameters, NULL,
+      "Aggregates %V", df_openapi_groups_parameters, NULL,
       df_openapi_groups_answers, df_openapi_list_refusals },
 
     { "/aggregate", "post", "aggregates", DF_AGGREGATE, 1u << DF_AGGREGATE,
@@ -296,7 +298,22 @@ df_openapi_list_parameters(df_openapi_model_t *m, df_writer_t *w,
     const df_openapi_operation_t *op)
 {
     df_openapi_parameters(m, w, op->op);
-    df_openapi_conditions(m, w, op->op);
+
+    if (m->doc->patterns) {
+        df_openapi_condition_patterns(m, w, op->op);
+
+    } else {
+        df_openapi_conditions(m, w);
+    }
+}
+
+
+static void
+df_openapi_groups_parameters(df_openapi_model_t *m, df_writer_t *w,
+    const df_openapi_operation_t *op)
+{
+    df_openapi_parameters(m, w, op->op);
+    df_openapi_condition_patterns(m, w, op->op);
 }
 
 

@@ -24,7 +24,8 @@ static void df_openapi_schema_record(df_openapi_model_t *m, df_writer_t *w);
 static void df_openapi_schema_included(df_openapi_model_t *m, df_writer_t *w);
 static void df_openapi_schema_other(df_openapi_model_t *m, df_writer_t *w,
     const df_model_t *model);
-static void df_openapi_schema_field(df_writer_t *w, const df_field_t *field);
+static void df_openapi_schema_field(df_writer_t *w, const df_field_t *field,
+    ngx_uint_t record);
 static void df_openapi_schema_body(df_openapi_model_t *m, df_writer_t *w,
     const df_openapi_body_t *body);
 static void df_openapi_schema_members(df_openapi_model_t *m, df_writer_t *w,
@@ -138,7 +139,7 @@ df_openapi_schema_record(df_openapi_model_t *m, df_writer_t *w)
         if (!field->hidden) {
             df_json_put(w, "'%V':{", &field->name);
             df_openapi_value(w, field, DF_OPENAPI_ANSWER, !field->not_null);
-            df_openapi_schema_field(w, field);
+            df_openapi_schema_field(w, field, 1);
             df_json_put(w, "}");
         }
     }
@@ -204,7 +205,8 @@ df_openapi_schema_other(df_openapi_model_t *m, df_writer_t *w,
 /* what is said of a field besides its values */
 
 static void
-df_openapi_schema_field(df_writer_t *w, const df_field_t *field)
+df_openapi_schema_field(df_writer_t *w, const df_field_t *field,
+    ngx_uint_t record)
 {
     ngx_str_t  type;
 
@@ -219,8 +221,12 @@ df_openapi_schema_field(df_writer_t *w, const df_field_t *field)
         df_json_put(w, "'writeOnly':true");
     }
 
-    type = df_openapi_type_name(w->pool, field);
-    df_json_put(w, "'x-dataflow-type':'%V'", &type);
+    /* of other fields the record tells it */
+
+    if (record || field->hidden) {
+        type = df_openapi_type_name(w->pool, field);
+        df_json_put(w, "'x-dataflow-type':'%V'", &type);
+    }
 }
 
 
@@ -314,7 +320,7 @@ df_openapi_schema_member(df_openapi_model_t *m, df_writer_t *w,
         }
 
         df_openapi_default(w, field);
-        df_openapi_schema_field(w, field);
+        df_openapi_schema_field(w, field, 0);
         df_json_put(w, "}");
         return;
     }

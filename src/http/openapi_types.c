@@ -23,9 +23,9 @@ typedef struct {
 /* powers of ten that are exact in any reader */
 #define DF_OPENAPI_EXACT_DIGITS  15
 
-#define DF_OPENAPI_WHOLE    "'pattern':'^[+-]?[0-9]+$'"
+#define DF_OPENAPI_WHOLE    "'pattern':'^[+-]?\\\\d+$'"
 #define DF_OPENAPI_SPECIAL  "'pattern':'^(NaN|-?Infinity)$'"
-#define DF_OPENAPI_DIGITS   "[+-]?[0-9]+([.][0-9]+)?([eE][+-]?[0-9]+)?"
+#define DF_OPENAPI_DIGITS   "[+-]?\\\\d+([.]\\\\d+)?([eE][+-]?\\\\d+)?"
 #define DF_OPENAPI_FINITE   "'pattern':'^" DF_OPENAPI_DIGITS "$'"
 #define DF_OPENAPI_DECIMAL                                                    \
     "'pattern':'^(" DF_OPENAPI_DIGITS "|NaN|-?Infinity)$'"

@@ -61,7 +61,10 @@ df_http_response_status(df_http_ctx_t *ctx)
         return NGX_HTTP_CREATED;
     }
 
-    return ctx->run.out ? NGX_HTTP_OK : NGX_HTTP_NO_CONTENT;
+    /* no rows are an answer, too, which as NDJSON has no bytes */
+
+    return (ctx->run.out || df_query_is(&ctx->query, DF_ROWS))
+           ? NGX_HTTP_OK : NGX_HTTP_NO_CONTENT;
 }
 
 
@@ -81,7 +84,7 @@ df_http_response_headers(df_http_ctx_t *ctx)
                                || r->headers_in.if_match
                                || r->headers_in.if_unmodified_since);
 
-    if (run->out) {
+    if (run->out || df_query_is(&ctx->query, DF_ROWS)) {
         r->headers_out.content_type = df_http_types[run->format];
         r->headers_out.content_type_len = r->headers_out.content_type.len;
     }

@@ -5,6 +5,7 @@ package DataflowTest::OpenAPI;
 #
 #   my $t = DataflowTest->new(models => DataflowTest::OpenAPI::models())->start;
 #   DataflowTest::OpenAPI::script($t, 'document');
+#   DataflowTest::OpenAPI::script($t, 'document', '/patterns.json');
 
 use strict;
 use warnings;
@@ -50,6 +51,7 @@ my $models = <<'CONF';
             field amounts  numeric(5,2)[];
             field moments  timestamptz[];
             field objects  json[];
+            field sum      integer;
             field secret   text          hidden;
             field author   text          default=$sub readonly;
             field state    text          readonly default=new required;
@@ -89,7 +91,41 @@ my $models = <<'CONF';
         dataflow_model roots { field name text; }
     }
 
+    location /api/analytics {
+        dataflow_analytics {
+            report sums/by-kind by-kind {
+                description "What there is of each kind.";
+
+                from   everything;
+                param  since timestamptz;
+                param  least integer default=0 min=0 max=1000;
+                param  kinds text[];
+                filter "moment >= $since";
+                filter "kind in $kinds";
+                group  kind;
+                value  n "count(*)";
+                value  total "sum(price)";
+                value  mean "avg(ratio)";
+                value  latest "max(moment)";
+                value  flags "sum(case when flag then 1 else 0 end)";
+                having "n >= $least";
+                sort   -n kind;
+                limit  5;
+            }
+
+            report orders/of {
+                from   orders;
+                param  customer uuid required;
+                filter "customer_id = $customer";
+                value  total "sum(total)";
+            }
+
+            dashboard all by-kind orders/of;
+        }
+    }
+
     location = /openapi.json { dataflow_openapi; }
+    location = /patterns.json { dataflow_openapi conditions=patterns; }
 CONF
 
 
@@ -101,7 +137,7 @@ sub models {
 # node runs it; without npm's packages nothing can be said
 
 sub script {
-    my ($t, $name) = @_;
+    my ($t, $name, @args) = @_;
 
     $installed //= system('t/tools/openapi.sh') == 0;
 
@@ -109,7 +145,7 @@ sub script {
                             . ' t/tools/openapi')
         unless $installed;
 
-    open my $fh, '-|', 'node', "build/openapi/$name.mjs", $t->url
+    open my $fh, '-|', 'node', "build/openapi/$name.mjs", $t->url, @args
         or die "node: $!";
 
     my $plan;

@@ -121,7 +121,8 @@ for (const body of [{}, { filter: { price: { $gt: 1 } }, limit: 2,
 for (const query of ['', 'count=*', 'group_by=kind', 'aggregate=count(*) as n',
                      'group_by=kind&sum=price&avg=whole&min=day&max=moment'
                      + '&count=*,flag&count_distinct=name&sort=-count',
-                     'group_by=kind&count=*&limit=1', 'sum=name', 'nothing=1',
+                     'group_by=kind&count=*&limit=1', 'count=*&limit=0',
+                     'sum=name', 'nothing=1',
                      'group_by=kind&count=*&having=count > 5&whole__gte=1',
                      'aggregate=sum(price) / 0', 'where=whole > 5&count=*',
                      'group_by=date_trunc(\'day\', moment)&timezone=x'])
@@ -232,6 +233,12 @@ for (const [type, body] of [
     }
 }
 
+for (const query of ['on=email', 'on=email&update=name', 'on=name', 'on=x']) {
+    await client.call('POST', '/api/customers/bulk', {
+        query, type: 'text/csv',
+        body: 'name,email\r\nz,x@y\r\nw,w@w\r\n' });
+}
+
 const stored = (await client.call('GET', `${path}/${keys[0]}`)).json;
 
 await client.call('PUT', `${path}/${keys[0]}`, { body: stored });
@@ -288,6 +295,29 @@ await client.call('GET', '/api/customers/', { query: 'include=orders,from' });
 await client.call('GET', '/api/customers/', { query: 'limit=1' });
 await client.call('POST', '/api/customers/query', { body: { limit: 1 } });
 
+// reports
+
+const reports = '/api/analytics';
+const of = `customer=${customer.json.id}`;
+
+for (const [name, queries] of Object.entries({
+    '': ['', 'a=1'],
+    '/sums/by-kind': ['', 'since=2000-01-01T00:00:00Z', 'kinds=one,two',
+                      'least=1&limit=1', 'limit=0', 'limit=6', 'least=-1',
+                      'since=x', 'nothing=1'],
+    '/orders/of': [of, '', 'customer=x'],
+    '/all': [of, `${of}&least=1`, ''],
+})) {
+    for (const query of queries) {
+        for (const Accept of ['application/json', 'text/csv',
+                              'application/x-ndjson', 'image/png'])
+        {
+            await client.call('GET', reports + name,
+                              { query, headers: { Accept } });
+        }
+    }
+}
+
 none(client.wrong, 'each answer was as the document says');
 
 const expected = {
@@ -301,6 +331,8 @@ const expected = {
     everything_update: [200, 204, 400, 404, 406, 412, 422],
     everything_replace: [200, 204, 400, 404, 406, 412, 422],
     everything_delete: [204, 400, 404, 412],
+    'analytics.sums.by-kind': [200, 400, 406],
+    'analytics.all': [200, 400],
     customers_create: [201, 409],
     customers_delete: [409],
     orders_create: [201, 409],

@@ -80,7 +80,7 @@ export function random(seed) {
 
 // the document
 
-export async function document(path = '/openapi.json') {
+export async function document(path = process.argv[3] ?? '/openapi.json') {
     return JSON.parse(await (await fetch(base + path)).text());
 }
 
