@@ -5,7 +5,7 @@
 # one run; figures are medians of the rounds.
 #
 # Environment: ROUNDS=5, SECONDS=5 for one turn, CONCURRENCY=32,
-# CASES="get list aggregate create lock stream idle config".
+# CASES="get list aggregate create bulk lock stream idle config".
 
 use strict;
 use warnings;
@@ -27,7 +27,7 @@ my $seconds = $ENV{SECONDS} || 5;
 my $clients = $ENV{CONCURRENCY} || 32;
 my %want = map { $_ => 1 }
            split ' ', $ENV{CASES}
-                      || 'get list aggregate create lock stream idle config';
+                      || 'get list aggregate create bulk lock stream idle config';
 
 my @report;
 
@@ -184,12 +184,17 @@ sub script {
 # contenders; each returns rate, p99 in ms, errors
 
 sub wrk {
-    my (@args) = @_;
+    return wrk_with($clients, @_);
+}
+
+
+sub wrk_with {
+    my ($connections, @args) = @_;
 
     my ($pid) = $t->worker_pids;
     my $cpu = cpu($pid);
 
-    my $out = `wrk -t1 -c$clients -d${seconds}s --timeout 30 \\
+    my $out = `wrk -t1 -c$connections -d${seconds}s --timeout 30 \\
                -s $FindBin::Bin/wrk.lua @{[ $t->url ]} -- @args 2>&1`;
 
     my %r = $out =~ /(\w+)=([\d.]+)/g;
@@ -330,6 +335,75 @@ sub compare_all {
     compare($_) for @cases;
 
     push @report, '';
+}
+
+
+# rows a second: records in bulks of a thousand, over one connection and over
+# several, against a COPY of the same columns into the same table
+
+sub bulk_case {
+    my $rows = 100_000;
+    my $file = $t->dir . '/rows.copy';
+    my (@cpu, %seen);
+
+    open my $fh, '>', $file or die $!;
+    printf $fh "item %d\t%d.50\t%d\tt\t%d\n", $_, $_ % 999, $_ % 250, $_ % 100
+        for 1 .. $rows;
+    close $fh;
+    chmod 0644, $file;
+
+    my $bulk = sub {
+        my $r = wrk_with($_[0], 'bulk');
+        push @cpu, $r->{cpu} / 1000;
+        return $r->{rate} * 1000;
+    };
+
+    my $copy = sub {
+        my ($n, $begin) = (0, time);
+
+        while (time - $begin < $seconds) {
+            system('psql', '-qXd', $t->conninfo, '-c', '\\copy created (name,'
+                   . " price, stock, active, category) from $file") == 0
+                or die 'psql';
+            $n += $rows;
+        }
+
+        return $n / (time - $begin);
+    };
+
+    my @who = ([ 'bulk, 1' => sub { $bulk->(1) } ],
+               [ 'bulk, 4' => sub { $bulk->(4) } ], [ copy => $copy ]);
+
+    print "\nbulks of 1000 records against \\copy\n";
+
+    for my $round (1 .. $rounds) {
+        for (@who) {
+            my ($name, $run) = @$_;
+            $dbh->do('TRUNCATE created');
+            push @{ $seen{$name} }, $run->();
+            printf "  %d %-8s %9.0f rows/s\n", $round, $name,
+                   $seen{$name}[-1];
+        }
+
+        push @who, shift @who;
+    }
+
+    push @report, '| bulks of 1000 records | module, rows/s | \copy, rows/s'
+                  . ' | module / \copy |', '|---|--:|--:|--:|';
+
+    for my $name ('bulk, 1', 'bulk, 4') {
+        my @ratios = map { $seen{$name}[$_] / $seen{copy}[$_] }
+                     0 .. $rounds - 1;
+
+        push @report, sprintf '| over %d connection%s | %.0f | %.0f'
+            . ' | **%.2f** (%.2f to %.2f) |', $name =~ /(\d)/,
+            $name =~ /1/ ? '' : 's', median(@{ $seen{$name} }),
+            median(@{ $seen{copy} }), median(@ratios),
+            (sort { $a <=> $b } @ratios)[0, -1];
+    }
+
+    push @report, '', sprintf("A bulk of 1000 records takes %.1f ms of the"
+                              . " worker's CPU.", median(@cpu)), '';
 }
 
 
@@ -526,6 +600,7 @@ sub machine {
 push @report, machine(), '';
 
 compare_all();
+bulk_case() if $want{bulk};
 lock_case() if $want{lock};
 stream_case() if $want{stream};
 idle_case() if $want{idle};

@@ -1,4 +1,5 @@
--- usage: wrk … -s wrk.lua URL -- get|list|aggregate|create|static [PATH]
+-- usage: wrk … -s wrk.lua URL --
+--            get|list|aggregate|create|bulk|static [PATH]
 --
 -- The requests are made beforehand, so that wrk takes as little of the
 -- machine as pgbench does.  The result is one line: name=value pairs.
@@ -35,13 +36,30 @@ local function create()
 end
 
 
+local function bulk()
+    local records = {}
+
+    for i = 1, 1000 do
+        local n = math.random(1, 100000)
+
+        records[i] = '{"name":"item ' .. n .. '","price":"'
+                     .. math.random(1, 999) .. '.50","stock":' .. n % 250
+                     .. ',"active":true,"category":' .. n % 100 .. '}'
+    end
+
+    return wrk.format('POST', '/created/bulk', { ['Content-Type'] =
+                      'application/json' }, '{"operation":"create",'
+                      .. '"records":[' .. table.concat(records, ',') .. ']}')
+end
+
+
 function init(args)
     local make = { get = get, list = list, aggregate = aggregate,
-                   create = create }
+                   create = create, bulk = bulk }
 
     math.randomseed(os.time())
 
-    for i = 1, 5000 do
+    for i = 1, args[1] == 'bulk' and 20 or 5000 do
         if args[1] == 'static' then
             requests[i] = wrk.format('GET', args[2])
         else
