@@ -82,6 +82,14 @@ my $t = DataflowTest->new(
             }
         }
 
+        location /api/wides {
+            dataflow_model wides {
+                field code text;
+                @{[ map { "field b$_ boolean;" } 0 .. 10 ]}
+                key   code;
+            }
+        }
+
         location /api/places {
             dataflow_model places {
                 field shop   text    required;
@@ -622,6 +630,30 @@ subtest 'upsert' => sub {
                 max_affected => 1, records => [ product('b'),
                                                 product('new') ] });
     is($r->code, 200, 'what is left as it is does not count');
+};
+
+
+subtest 'upserts of many shapes' => sub {
+    my $records = sub {
+        return [ map { my $n = $_; my %r = (code => "c$n");
+                       $r{"b$_"} = $true for grep { $n >> $_ & 1 } 0 .. 10;
+                       \%r } 1 .. $_[0] ];
+    };
+
+    my $r = bulk({ operation => 'upsert', records => $records->(1000) },
+                 '/api/wides');
+    is($r->code, 200, 'a thousand') or diag($r->body);
+    is_deeply([ counts($r) ], [1000, 1000, 0], 'inserted');
+    $r = bulk({ operation => 'upsert', return => $true,
+                records => $records->(1000) }, '/api/wides');
+    is_deeply([ counts($r) ], [1000, 0, 1000], 'updated');
+    is_deeply([ map { $_->{code} } @{ $r->json->{data} } ],
+              [ map { "c$_" } 1 .. 1000 ], 'in order');
+
+    $r = bulk({ operation => 'upsert', records => $records->(1001) },
+              '/api/wides');
+    is($r->code, 422, 'and no more');
+    is($r->json->{code}, 'too_complex', 'said so');
 };
 
 

@@ -20,6 +20,8 @@ static ngx_uint_t df_bulk_on_index(const df_bulk_t *bulk,
     const df_index_t *index);
 static ngx_int_t df_bulk_on_refuse(df_bulk_t *bulk, const df_place_t *place,
     df_problem_t *problem);
+static ngx_int_t df_bulk_on_print(const df_bulk_t *bulk, df_writer_t *w,
+    df_field_t *const *fields, ngx_uint_t n);
 static ngx_uint_t df_bulk_on_is_set(const df_bulk_t *bulk,
     const df_field_t *field);
 
@@ -240,11 +242,11 @@ static ngx_int_t
 df_bulk_on_refuse(df_bulk_t *bulk, const df_place_t *place,
     df_problem_t *problem)
 {
-    ngx_str_t           known;
-    ngx_uint_t          i, k;
-    df_writer_t         w;
-    df_field_t         *field, **of;
-    const df_index_t   *index;
+    ngx_str_t          known;
+    ngx_uint_t         i;
+    df_field_t        *field;
+    df_writer_t        w;
+    const df_index_t  *index;
 
     if (df_writer_init(&w, problem->pool, 128) != NGX_OK) {
         return NGX_ERROR;
@@ -253,12 +255,8 @@ df_bulk_on_refuse(df_bulk_t *bulk, const df_place_t *place,
     for (i = 0; i < bulk->model->fields.nelts; i++) {
         field = df_schema_field_at(bulk->model, i);
 
-        if ((field->key || field->unique) && !field->hidden
-            && df_bulk_on_is_set(bulk, field)
-            && df_writer_printf(&w, "%s[\"%V\"]",
-                                df_writer_length(&w) ? " or " : "",
-                                &field->name)
-               != NGX_OK)
+        if ((field->key || field->unique)
+            && df_bulk_on_print(bulk, &w, &field, 1) != NGX_OK)
         {
             return NGX_ERROR;
         }
@@ -267,35 +265,11 @@ df_bulk_on_refuse(df_bulk_t *bulk, const df_place_t *place,
     index = bulk->model->indexes.elts;
 
     for (i = 0; i < bulk->model->indexes.nelts; i++) {
-
-        if (!index[i].unique) {
-            continue;
-        }
-
-        of = index[i].fields.elts;
-
-        for (k = 0; k < index[i].fields.nelts; k++) {
-            if (of[k]->hidden || !df_bulk_on_is_set(bulk, of[k])) {
-                break;
-            }
-        }
-
-        if (k < index[i].fields.nelts) {
-            continue;
-        }
-
-        for (k = 0; k < index[i].fields.nelts; k++) {
-            if (df_writer_printf(&w, "%s\"%V\"",
-                                 k ? "," : df_writer_length(&w) ? " or ["
-                                                                : "[",
-                                 &of[k]->name)
-                != NGX_OK)
-            {
-                return NGX_ERROR;
-            }
-        }
-
-        if (df_writer_add(&w, "]", 1) != NGX_OK) {
+        if (index[i].unique
+            && df_bulk_on_print(bulk, &w, index[i].fields.elts,
+                                index[i].fields.nelts)
+               != NGX_OK)
+        {
             return NGX_ERROR;
         }
     }
@@ -314,4 +288,34 @@ df_bulk_on_refuse(df_bulk_t *bulk, const df_place_t *place,
     return df_query_refuse(problem, DF_PROBLEM_INVALID_VALUE, place, "unique",
                            "expected the fields that say which record is "
                            "which: %V", &known);
+}
+
+
+/* ["a","b"], when the client may give all of them */
+
+static ngx_int_t
+df_bulk_on_print(const df_bulk_t *bulk, df_writer_t *w,
+    df_field_t *const *fields, ngx_uint_t n)
+{
+    ngx_uint_t   i;
+    const char  *before;
+
+    for (i = 0; i < n; i++) {
+        if (fields[i]->hidden || !df_bulk_on_is_set(bulk, fields[i])) {
+            return NGX_OK;
+        }
+    }
+
+    before = df_writer_length(w) ? " or [" : "[";
+
+    for (i = 0; i < n; i++) {
+        if (df_writer_printf(w, "%s\"%V\"", i ? "," : before,
+                             &fields[i]->name)
+            != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+    }
+
+    return df_writer_add(w, "]", 1);
 }

@@ -67,9 +67,12 @@ df_bulk_blame(const df_request_t *r, const df_pg_error_t *error,
     }
 
     n = df_bulk_blame_fields(r, error, field, &fields);
+    if (n == 0) {
+        return;
+    }
 
     pool = ngx_create_pool(1024, problem->pool->log);
-    if (n == 0 || pool == NULL) {
+    if (pool == NULL) {
         return;
     }
 

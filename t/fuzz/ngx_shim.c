@@ -538,3 +538,85 @@ ngx_shim_format_double(u_char *p, u_char *last, const ngx_shim_format_t *f,
 
     return ngx_shim_format_bytes(p, last, digits, strlen(digits));
 }
+
+
+/* trees, which need no balance here */
+
+void
+ngx_rbtree_insert(ngx_rbtree_t *tree, ngx_rbtree_node_t *node)
+{
+    if (tree->root != tree->sentinel) {
+        tree->insert(tree->root, node, tree->sentinel);
+        return;
+    }
+
+    node->parent = NULL;
+    node->left = tree->sentinel;
+    node->right = tree->sentinel;
+    tree->root = node;
+}
+
+
+static ngx_int_t
+ngx_shim_str_compare(uint32_t hash, const ngx_str_t *str,
+    ngx_rbtree_node_t *node)
+{
+    ngx_str_t  *other;
+
+    other = &((ngx_str_node_t *) node)->str;
+
+    if (hash != node->key) {
+        return (hash < node->key) ? -1 : 1;
+    }
+
+    if (str->len != other->len) {
+        return (str->len < other->len) ? -1 : 1;
+    }
+
+    return str->len ? ngx_memcmp(str->data, other->data, str->len) : 0;
+}
+
+
+void
+ngx_str_rbtree_insert_value(ngx_rbtree_node_t *temp, ngx_rbtree_node_t *node,
+    ngx_rbtree_node_t *sentinel)
+{
+    ngx_rbtree_node_t  **p;
+
+    for ( ;; ) {
+        p = ngx_shim_str_compare(node->key, &((ngx_str_node_t *) node)->str,
+                                 temp)
+            < 0 ? &temp->left : &temp->right;
+
+        if (*p == sentinel) {
+            break;
+        }
+
+        temp = *p;
+    }
+
+    *p = node;
+    node->parent = temp;
+    node->left = sentinel;
+    node->right = sentinel;
+}
+
+
+ngx_str_node_t *
+ngx_str_rbtree_lookup(ngx_rbtree_t *rbtree, ngx_str_t *name, uint32_t hash)
+{
+    ngx_int_t           rc;
+    ngx_rbtree_node_t  *node;
+
+    for (node = rbtree->root; node != rbtree->sentinel;
+         node = rc < 0 ? node->left : node->right)
+    {
+        rc = ngx_shim_str_compare(hash, name, node);
+
+        if (rc == 0) {
+            return (ngx_str_node_t *) node;
+        }
+    }
+
+    return NULL;
+}
