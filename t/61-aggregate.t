@@ -343,6 +343,13 @@ subtest 'the body' => sub {
                FROM products WHERE stock > 0
               GROUP BY 1, 2 HAVING count(*) > 5 ORDER BY 1, 2');
 
+    $same->('where as JSON', '/api/products',
+            '{"group_by":"category","count":"*",
+              "where":{"$gt":[{"$multiply":["stock",2]},"tiny"],
+                       "price":{"$lt":300}}}',
+            'SELECT category, count(*) AS count FROM products
+              WHERE stock * 2 > tiny AND price < 300 GROUP BY 1 ORDER BY 1');
+
     $same->('no groups', '/api/products',
             '{"group_by":[],"aggregate":{"n":{"$count":"*"}}}',
             'SELECT count(*) AS n FROM products');

@@ -99,6 +99,7 @@ static const df_openapi_parameter_t  df_openapi_parameter_table[] = {
 
     { .name = ngx_string("where"), .key = "Where", .shared = 1,
       .schema = "{'type':'string'}",
+      .member = "{'type':['string','object']}",
       .description = "A condition such as: price > 100 and active = true" },
 
     { .name = ngx_string("sort"), .operations = DF_OPENAPI_LIST,

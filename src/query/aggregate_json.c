@@ -60,6 +60,23 @@ df_query_aggregate_read(df_request_t *r, const cJSON *node,
 
 
 ngx_int_t
+df_query_aggregate_where_read(df_request_t *r, const cJSON *node,
+    const df_place_t *place, df_problem_t *problem)
+{
+    df_aggregate_t  *a;
+
+    a = df_query_aggregate(r);
+    place = df_query_place_copy(r->pool, place);
+
+    if (a == NULL || place == NULL) {
+        return NGX_ERROR;
+    }
+
+    return df_expr_read(r->pool, node, place, &a->where, problem);
+}
+
+
+ngx_int_t
 df_query_having_read(df_request_t *r, const cJSON *node,
     const df_place_t *place, df_problem_t *problem)
 {

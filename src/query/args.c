@@ -110,8 +110,9 @@ static const df_parameter_t  df_query_parameters[] = {
     { ngx_string("aggregate"), DF_ON_AGGREGATE, 0, 0,
       df_query_aggregate_set, df_query_aggregate_read },
 
-    { ngx_string("where"), DF_ON_AGGREGATE, DF_AS_STRING, 0,
-      df_query_aggregate_where_set, NULL },
+    { ngx_string("where"), DF_ON_AGGREGATE,
+      DF_AS_STRING | (1u << DF_JSON_OBJECT), 0,
+      df_query_aggregate_where_set, df_query_aggregate_where_read },
 
     { ngx_string("having"), DF_ON_AGGREGATE, 0, 0,
       df_query_having_set, df_query_having_read },

@@ -334,6 +334,8 @@ ngx_int_t df_query_group_by_read(df_request_t *r, const cJSON *node,
     const df_place_t *place, df_problem_t *problem);
 ngx_int_t df_query_aggregate_read(df_request_t *r, const cJSON *node,
     const df_place_t *place, df_problem_t *problem);
+ngx_int_t df_query_aggregate_where_read(df_request_t *r, const cJSON *node,
+    const df_place_t *place, df_problem_t *problem);
 ngx_int_t df_query_having_read(df_request_t *r, const cJSON *node,
     const df_place_t *place, df_problem_t *problem);
 
