@@ -36,6 +36,10 @@ my $t = DataflowTest->new(
                                  timestamps off; }
             dataflow_expose list create;
         }
+        location /api/changes {
+            dataflow_model changes { field a text unique; }
+            dataflow_expose list bulk_update;
+        }
         location /api/small {
             client_max_body_size 1k;
             dataflow_model small { field a text; field b text; }
@@ -432,6 +436,18 @@ subtest 'dry run' => sub {
                      "sku,name,price\na,a,1\na,b,1\n", %csv);
     is($r->code, 409, 'is refused as it would be');
     is(rows('items'), 0, 'nothing is stored');
+};
+
+
+subtest 'an import that is not exposed' => sub {
+    for ('', '?on=a') {
+        my $r = $t->post("/api/changes/bulk$_", "a\nx\n",
+                         'Content-Type' => 'text/csv');
+        is($r->code, 403, "as any other bulk$_") or diag($r->body);
+        is($r->json->{code}, 'forbidden', 'code');
+    }
+
+    is($t->get('/api/changes')->body, '{"data":[],"next":null}', 'nothing');
 };
 
 

@@ -33,7 +33,11 @@ df_query_gate_operation(df_admitted_t *a, df_problem_t *problem)
         return NGX_OK;
     }
 
-    return df_problem_set(problem, DF_PROBLEM_METHOD_NOT_ALLOWED,
+    /* of an import: its method is that of the other bulks */
+
+    return df_problem_set(problem,
+                          a->request->import ? DF_PROBLEM_FORBIDDEN
+                                             : DF_PROBLEM_METHOD_NOT_ALLOWED,
                           "%V of %V is not offered here",
                           &df_operation_names[op], &a->request->model->name);
 }
