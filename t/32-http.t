@@ -248,6 +248,17 @@ subtest 'Content-Type' => sub {
     is($t->patch('/api/things/1', '{"n":1}',
                  'Content-Type' => 'application/merge-patch+json')->code, 200,
        'merge-patch');
+
+    for ([ 'gzip', 415 ], [ 'br, gzip', 415 ], [ 'identity', 201 ],
+         [ 'Identity', 201 ], [ '', 201 ])
+    {
+        my ($coding, $code) = @$_;
+        my $r = $t->post('/api/things', '{"name":"a"}',
+                         'Content-Encoding' => $coding);
+        is($r->code, $code, "Content-Encoding: $coding") or diag($r->body);
+        like($r->json->{detail}, qr/Content-Encoding/, 'says why')
+            if $code == 415;
+    }
 };
 
 

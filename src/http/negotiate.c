@@ -24,6 +24,7 @@ static ngx_uint_t df_http_negotiate_rank(const ngx_str_t *range,
     const ngx_str_t *type);
 static ngx_uint_t df_http_negotiate_quality(u_char *p, u_char *last);
 static ngx_uint_t df_http_negotiate_minimal(const ngx_str_t *value);
+static ngx_int_t df_http_negotiate_coding(df_http_ctx_t *ctx);
 static ngx_int_t df_http_negotiate_type(const ngx_str_t *type);
 static ngx_uint_t df_http_negotiate_charset(u_char *p, u_char *last);
 static ngx_str_t df_http_negotiate_next(u_char **p, u_char *last, u_char ch);
@@ -233,6 +234,10 @@ df_http_negotiate_body(df_http_ctx_t *ctx)
                               "application/json is expected");
     }
 
+    if (df_http_negotiate_coding(ctx) != NGX_OK) {
+        return NGX_DECLINED;
+    }
+
     p = h->value.data;
     last = p + h->value.len;
     type = df_http_negotiate_next(&p, last, ';');
@@ -269,6 +274,47 @@ df_http_negotiate_body(df_http_ctx_t *ctx)
                           "the body is \"%V\": application/json is expected "
                           "(with curl: -H 'Content-Type: application/json')",
                           &type);
+}
+
+
+/* a body is never unpacked */
+
+static ngx_int_t
+df_http_negotiate_coding(df_http_ctx_t *ctx)
+{
+    ngx_uint_t        i;
+    ngx_str_t        *coding;
+    ngx_list_part_t  *part;
+    ngx_table_elt_t  *h;
+
+    static const ngx_str_t  name = ngx_string("content-encoding");
+    static const ngx_str_t  identity = ngx_string("identity");
+
+    for (part = &ctx->request->headers_in.headers.part;
+         part;
+         part = part->next)
+    {
+        h = part->elts;
+
+        for (i = 0; i < part->nelts; i++) {
+            coding = &h[i].value;
+
+            if (h[i].key.len == name.len
+                && ngx_memcmp(h[i].lowcase_key, name.data, name.len) == 0
+                && coding->len != 0
+                && (coding->len != identity.len
+                    || ngx_strncasecmp(coding->data, identity.data,
+                                       identity.len) != 0))
+            {
+                return df_problem_set(&ctx->run.problem,
+                                      DF_PROBLEM_UNSUPPORTED_MEDIA_TYPE,
+                                      "Content-Encoding \"%V\" is not taken: "
+                                      "send the body as it is", coding);
+            }
+        }
+    }
+
+    return NGX_OK;
 }
 
 
