@@ -147,6 +147,20 @@ subtest 'the rest is calculated' => sub {
 };
 
 
+subtest 'case, and arrays of rows' => sub {
+    finds(q{case name when 'Apple' then 1 when 'pear' then 2 else 0 end = 2},
+          2);
+    finds('case stock + 0 when 3 then 1 end = 1', 1);
+    finds('case flag when true then 1 else 2 end = 2', 2, 3);
+    finds(q{'x' in tags}, 1);
+    finds(q{tags has lower('X')}, 1);
+    finds('tags has_any tags', 1);
+    finds('tags contains tags', 1, 2);
+    finds('stock in ()');
+    finds('stock not in ()', 1, 2, 3);
+};
+
+
 subtest 'dates and times are of UTC' => sub {
     finds(q{at >= date('2026-02-01')}, 2);
     finds(q{date_trunc('month', at) = '2026-01-01T00:00:00Z'}, 1);
@@ -170,7 +184,7 @@ subtest 'mistakes are told with their place and the mend' => sub {
             qr/^at character 15: "sum" is an aggregate.*having/);
     refused('secret is null', 'unknown_field', qr/no field "secret"/);
     refused('name > 5', 'invalid_value', qr/^at character 8: .*string/);
-    refused('name + 1 > 3', 'invalid_value', qr/^at character 6: "\+"/);
+    refused('name + 1 > 3', 'invalid_value', qr{^at character 6: text \+ number is not});
     refused('price >', 'invalid_value', qr/^at character 8: .*ends/);
     refused('price > 5 5', 'invalid_value', qr/^at character 11: .*not 5/);
     refused('(price > 5', 'invalid_value', qr/expected an operator or \)/);
@@ -284,6 +298,74 @@ subtest 'values of other types are another statement' => sub {
         finds(q{epoch(interval '1 day') = 86400}, 1, 2, 3);
         finds(q{epoch(date '1970-01-02') = 86400}, 1, 2, 3);
     }
+};
+
+
+# nobody gets at the SQL, whatever stands where
+
+subtest 'names, texts and numbers that are hostile' => sub {
+    my @evil = (q{x"; DROP TABLE things; --}, q{x'); DROP TABLE things; --},
+                'x" OR 1=1', 'x\\', q{x\\'}, '$1', '$$', 'E\\047',
+                "\x{202e}x", "x\x{0}y", 'pg_sleep(9)', 'xmin', 'ctid',
+                'tableoid', 't0.id', "x\x{301}", '%s%n%V', 'a' x 300,
+                "\x{1f4a9}", '--', '/*x*/', q{"}, q{''}, 'things.id',
+                'public.things');
+
+    for my $x (@evil) {
+        my $quoted = $x =~ s/'/''/gr;
+        my $name = $x =~ s/"/""/gr;
+
+        for my $where (qq{name = '$quoted'}, qq{'$quoted' < name || '$quoted'},
+                       qq{attrs."$name" = 'x'}, qq{"$name" = 1}, "$x = 1",
+                       "$x(name) = 1", "date_trunc('$quoted', at) is null",
+                       "extract($x from at) = 1", "name $x 'a'",
+                       "maker.$x = 1", qq{maker."$name" = 1}, "\$$x = 1",
+                       "name = $x", "$x.id = 1", "price > $x")
+        {
+            my $r = where($where);
+
+            ok($r->code == 200 || $r->code == 400, "nothing else: $where")
+                or diag($r->code . ' ' . $r->body);
+        }
+    }
+
+    is($dbh->selectrow_array('SELECT count(*) FROM things'), 3, 'all is there');
+};
+
+
+sub too_much {
+    my ($where, $code, $detail) = @_;
+    my $r = asked(qq("$where"));
+    my $name = substr $where, 0, 30;
+
+    is($r->json->{code}, $code, "$name...: refused as $code");
+    like($r->json->{errors}[0]{detail}, $detail, "$name...: what is wrong");
+}
+
+
+subtest 'what is too much is refused' => sub {
+    too_much('(' x 33 . '1' . ')' x 33 . ' = 1', 'limit_exceeded', qr/32 deep/);
+    too_much('(' x 4000 . '1', 'limit_exceeded', qr/32 deep/);
+    too_much('not ' x 40 . 'flag', 'limit_exceeded', qr/32 deep/);
+    too_much('-' x 40 . '1 = 1', 'limit_exceeded', qr/32 deep/);
+    too_much('abs(' x 40 . '1' . ')' x 40 . ' = 1', 'limit_exceeded',
+            qr/32 deep/);
+    too_much('case when ' x 40, 'limit_exceeded', qr/32 deep/);
+    too_much(join('+', (1) x 300) . ' = 1', 'limit_exceeded', qr/500 values/);
+    too_much(q{name = '} . 'x' x 8200 . q{'}, 'limit_exceeded', qr/8192 bytes/);
+    too_much('a.' x 4000 . 'a = 1', 'unknown_field', qr{no field or relation "a"});
+    too_much('attrs' . '.a' x 17 . ' = 1', 'limit_exceeded', qr/16 steps/);
+
+    my $deep = '{"$not":' x 33 . '"flag"' . '}' x 33;
+    is(asked($deep)->json->{code}, 'limit_exceeded', 'a deep JSON');
+
+    $deep = '{"$and":[' x 15 . '"' . '(' x 3 . 'flag' . ')' x 3 . '"'
+            . ']}' x 15;
+    is(asked($deep)->json->{code}, 'limit_exceeded', 'infix deep in JSON');
+
+    asks('"' . join(' and ', ('price > 0') x 150) . '"', 1, 2);
+    asks('"' . join('+', ('stock') x 200) . ' = 600"', 1);
+    finds('(' x 31 . 'flag' . ')' x 31, 1);
 };
 
 

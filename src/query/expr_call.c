@@ -55,20 +55,23 @@ static const ngx_str_t  df_expr_utc = ngx_string("UTC");
 
 
 ngx_int_t
-df_expr_call_check(df_scope_t *scope, df_expr_t *expr)
+df_expr_call_check(df_scope_t *scope, df_expr_t *expr, ngx_uint_t groups)
 {
     ngx_int_t             rc;
     const df_function_t  *function;
 
-    if (expr->function->compare) {
+    /* what is at a path is grouped by as the text that it is */
+
+    if (expr->function->compare
+        && !(groups && expr->args && expr->args->ref.npath))
+    {
         rc = df_expr_compare_check(scope, expr);
         if (rc != NGX_ABORT) {
             return rc;
         }
     }
 
-    if (expr->function->args && expr->function->args[0] == DF_CLASS_UNIT
-        && expr->nargs)
+    if (expr->function->args[0] == DF_CLASS_UNIT && expr->nargs)
     {
         rc = df_expr_call_unit(scope, expr);
         if (rc != NGX_OK) {
@@ -158,6 +161,7 @@ df_expr_call_fit_arg(df_scope_t *scope, df_expr_t *arg,
                ? NGX_OK : NGX_ABORT;
 
     case DF_CLASS_ARRAY:
+    case DF_CLASS_MEMBERS:
         return arg->array ? NGX_OK : NGX_ABORT;
 
     case DF_CLASS_UNIT:
@@ -238,8 +242,11 @@ df_expr_call_fit(df_scope_t *scope, df_expr_t *expr,
     for (arg = expr->args, n = 0; arg; arg = arg->next, n++) {
         letter = df_expr_class_at(function->args, n, expr->nargs);
 
-        if (letter == DF_CLASS_COMMON) {
+        if (letter == DF_CLASS_COMMON || letter == DF_CLASS_MEMBERS) {
             common = 1;
+        }
+
+        if (letter == DF_CLASS_COMMON) {
             continue;
         }
 
@@ -273,15 +280,35 @@ df_expr_call_fit(df_scope_t *scope, df_expr_t *expr,
 
 /* one type for several */
 
-/* a list counts with its items */
+typedef struct {
+    const df_type_t  *type;
+    const df_type_t  *members;          /* of arrays of them */
+    unsigned          array:1;          /* they are arrays themselves */
+} df_expr_common_t;
+
+
+/* elements have no cast of their own */
 
 static ngx_int_t
-df_expr_common_add(df_scope_t *scope, df_expr_t *arg, const df_type_t **type,
-    ngx_uint_t *array)
+df_expr_common_members(df_expr_common_t *common, const df_expr_t *arg)
+{
+    if (common->members && common->members != arg->type) {
+        return NGX_ABORT;
+    }
+
+    common->members = arg->type;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+df_expr_common_add(df_scope_t *scope, df_expr_t *arg,
+    df_expr_common_t *common)
 {
     ngx_int_t         rc;
+    const df_type_t  *type;
     df_value_error_t  error;
-    const df_type_t  *common;
 
     if (df_expr_is_literal(arg, DF_LITERAL_NULL)
         || df_expr_is_literal(arg, DF_LITERAL_TEXT))
@@ -302,18 +329,20 @@ df_expr_common_add(df_scope_t *scope, df_expr_t *arg, const df_type_t **type,
         }
     }
 
-    if (*type != NULL && *array != arg->array) {
+    if (common->type != NULL && common->array != arg->array) {
         return NGX_ABORT;
     }
 
-    common = df_expr_type_common(*type, arg->type);
+    type = df_expr_type_common(common->type, arg->type);
 
-    if (common == NULL || (arg->array && *type && *type != arg->type)) {
+    if (type == NULL
+        || (arg->array && common->type && common->type != arg->type))
+    {
         return NGX_ABORT;
     }
 
-    *type = common;
-    *array = arg->array;
+    common->type = type;
+    common->array = arg->array;
 
     return NGX_OK;
 }
@@ -344,7 +373,7 @@ df_expr_common_cast(df_scope_t *scope, df_expr_t **arg,
     (*arg)->next = NULL;
     *arg = cast;
 
-    return df_expr_call_check(scope, cast);
+    return df_expr_call_check(scope, cast, 0);
 }
 
 
@@ -378,61 +407,92 @@ df_expr_common_set(df_scope_t *scope, df_expr_t **arg, const df_type_t *type,
 }
 
 
-/* all arguments that must be of one type, and the items of a list among them:
-   which type that is, then each of them as one of it */
+/* the arguments that must be of one type, the items of a list among them; pass
+   0: which type that is, 1: each of them as one of it */
+
+static ngx_int_t
+df_expr_common_each(df_scope_t *scope, df_expr_t *expr, const char *args,
+    ngx_uint_t pass, df_expr_common_t *common)
+{
+    u_char        letter;
+    ngx_int_t     rc;
+    ngx_uint_t    n, list;
+    df_expr_t   **arg, **item;
+
+    for (arg = &expr->args, n = 0; *arg; arg = &(*arg)->next, n++) {
+
+        letter = df_expr_class_at(args, n, expr->nargs);
+        list = df_expr_is_literal(*arg, DF_LITERAL_LIST);
+
+        if (letter == DF_CLASS_MEMBERS || (letter == DF_CLASS_LIST && !list)) {
+
+            rc = df_expr_common_members(common, *arg);
+            if (rc != NGX_OK) {
+                return rc;
+            }
+
+            continue;
+        }
+
+        if (letter != DF_CLASS_LIST && letter != DF_CLASS_COMMON) {
+            continue;
+        }
+
+        item = (letter == DF_CLASS_LIST) ? &(*arg)->args : arg;
+
+        for ( /* void */ ; *item; item = &(*item)->next) {
+
+            rc = pass ? df_expr_common_set(scope, item, common->type,
+                                           common->array)
+                      : df_expr_common_add(scope, *item, common);
+            if (rc != NGX_OK) {
+                return rc;
+            }
+
+            if (letter == DF_CLASS_COMMON) {
+                break;
+            }
+        }
+    }
+
+    return NGX_OK;
+}
+
 
 static ngx_int_t
 df_expr_call_fit_common(df_scope_t *scope, df_expr_t *expr,
     const df_function_t *function)
 {
-    u_char             letter;
     ngx_int_t          rc;
-    ngx_uint_t         n, pass, array;
-    df_expr_t        **arg, **item, **list;
-    const df_type_t   *type;
+    df_expr_common_t   common;
 
-    type = NULL;
-    array = 0;
+    ngx_memzero(&common, sizeof(df_expr_common_t));
 
-    for (pass = 0; pass < 2; pass++) {
+    rc = df_expr_common_each(scope, expr, function->args, 0, &common);
+    if (rc != NGX_OK) {
+        return rc;
+    }
 
-        for (arg = &expr->args, n = 0; *arg; arg = &(*arg)->next, n++) {
-            letter = df_expr_class_at(function->args, n, expr->nargs);
-            list = NULL;
-            item = arg;
+    if (common.members) {
 
-            if (letter == DF_CLASS_LIST) {
-                if (!df_expr_is_literal(*arg, DF_LITERAL_LIST)) {
-                    continue;
-                }
-
-                list = &(*arg)->args;
-                item = list;
-
-            } else if (letter != DF_CLASS_COMMON) {
-                continue;
-            }
-
-            for ( /* void */ ; *item; item = &(*item)->next) {
-
-                rc = pass ? df_expr_common_set(scope, item, type, array)
-                          : df_expr_common_add(scope, *item, &type, &array);
-                if (rc != NGX_OK) {
-                    return rc;
-                }
-
-                if (list == NULL) {
-                    break;
-                }
-            }
+        if (common.type == NULL) {
+            common.type = common.members;
         }
 
-        if (type == NULL) {
-            type = df_schema_type_of(DF_TEXT);
+        if (common.array
+            || (common.type != common.members
+                && !(common.type->flags & common.members->flags
+                     & (DF_TYPE_NUMBER|DF_TYPE_TEXT))))
+        {
+            return NGX_ABORT;
         }
     }
 
-    return NGX_OK;
+    if (common.type == NULL) {
+        common.type = df_schema_type_of(DF_TEXT);
+    }
+
+    return df_expr_common_each(scope, expr, function->args, 1, &common);
 }
 
 
@@ -634,63 +694,96 @@ df_expr_call_unit(df_scope_t *scope, df_expr_t *expr)
 
 /* refusals */
 
+/* "a, b", of an operator "a + b" */
+
 static ngx_int_t
-df_expr_call_write_types(df_writer_t *w, const df_expr_t *expr)
+df_expr_call_write(df_writer_t *w, const df_function_t *function,
+    const ngx_str_t *args, ngx_uint_t n)
 {
-    ngx_str_t         type;
+    ngx_uint_t  i, infix;
+
+    infix = (function->sign && n == 2 && function->args != df_expr_case_args);
+
+    if (!infix && df_writer_printf(w, "%V(", &function->name) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    for (i = 0; i < n; i++) {
+
+        if (i && infix
+            && df_writer_printf(w, " %V ", &function->name) != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+
+        if (df_writer_printf(w, "%s%V", i && !infix ? ", " : "", &args[i])
+            != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+    }
+
+    return infix ? NGX_OK : df_writer_add(w, ")", 1);
+}
+
+
+static ngx_int_t
+df_expr_call_write_given(df_writer_t *w, const df_expr_t *expr)
+{
+    ngx_str_t        *names;
+    ngx_uint_t        n;
     const df_expr_t  *arg;
 
-    for (arg = expr->args; arg; arg = arg->next) {
-        type = df_expr_type_name(w->pool, arg);
-
-        if (df_writer_printf(w, "%V%s", &type, arg->next ? ", " : "")
-            != NGX_OK)
-        {
-            return NGX_ERROR;
-        }
+    names = ngx_palloc(w->pool, (expr->nargs + 1) * sizeof(ngx_str_t));
+    if (names == NULL) {
+        return NGX_ERROR;
     }
 
-    return NGX_OK;
+    for (arg = expr->args, n = 0; arg; arg = arg->next) {
+        names[n++] = df_expr_type_name(w->pool, arg);
+    }
+
+    return df_expr_call_write(w, expr->function, names, n);
 }
 
 
 static ngx_int_t
-df_expr_call_write_classes(df_writer_t *w, const df_function_t *function)
+df_expr_call_write_row(df_writer_t *w, const df_function_t *function)
 {
     u_char       class;
-    ngx_uint_t   i;
+    ngx_str_t    names[DF_EXPR_MAX_CLASSES];
+    ngx_uint_t   n;
+    const char  *word;
 
-    for (i = 0; function->args[i]; i++) {
-        class = function->args[i];
+    for (n = 0; function->args[n]; n++) {
+        class = function->args[n];
 
-        if (class == '+' || class == '*') {
-            return df_writer_add(w, ", ...", 5);
-        }
+        word = (class == '+' || class == '*') ? "..."
+                                              : df_expr_class(class)->expected;
 
-        if (df_writer_printf(w, "%s%s", i ? ", " : "",
-                             df_expr_class(class)->expected)
-            != NGX_OK)
-        {
-            return NGX_ERROR;
-        }
+        names[n].data = (u_char *) word;
+        names[n].len = ngx_strlen(word);
     }
 
-    return NGX_OK;
+    return df_expr_call_write(w, function, names, n);
 }
 
 
-/* "round(text) is not possible: round(number), round(number, integer)" */
+/* "round(text) is not possible; there is round(number), …" */
 
 static ngx_int_t
 df_expr_call_refuse(df_scope_t *scope, df_expr_t *expr)
 {
     ngx_str_t             given, expected;
+    ngx_uint_t            common;
     df_writer_t           w, e;
     const df_function_t  *function;
 
+    common = 0;
+
     if (df_writer_init(&w, scope->pool, 128) != NGX_OK
         || df_writer_init(&e, scope->pool, 128) != NGX_OK
-        || df_expr_call_write_types(&w, expr) != NGX_OK)
+        || df_expr_call_write_given(&w, expr) != NGX_OK)
     {
         return NGX_ERROR;
     }
@@ -698,15 +791,10 @@ df_expr_call_refuse(df_scope_t *scope, df_expr_t *expr)
     for (function = expr->function; function;
          function = df_expr_function_next(function))
     {
-        if (function->args == NULL) {
-            continue;
-        }
+        common |= (ngx_strchr(function->args, DF_CLASS_COMMON) != NULL);
 
-        if (df_writer_printf(&e, "%s%V(", function == expr->function
-                                          ? "" : ", ", &function->name)
-            != NGX_OK
-            || df_expr_call_write_classes(&e, function) != NGX_OK
-            || df_writer_add(&e, ")", 1) != NGX_OK)
+        if ((df_writer_length(&e) && df_writer_add(&e, ", ", 2) != NGX_OK)
+            || df_expr_call_write_row(&e, function) != NGX_OK)
         {
             return NGX_ERROR;
         }
@@ -719,6 +807,7 @@ df_expr_call_refuse(df_scope_t *scope, df_expr_t *expr)
     }
 
     return df_expr_refuse_at(scope, expr, "type",
-                             "\"%V\" does not go with (%V); there is %V",
-                             &expr->function->name, &given, &expected);
+                             "%V is not possible; there is %V%s", &given,
+                             &expected, common ? ", with values of one type"
+                                               : "");
 }

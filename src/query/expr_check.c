@@ -80,7 +80,7 @@ df_expr_check_unit(df_expr_t *expr)
 
     arg = expr->args;
 
-    if (arg && arg->kind == DF_EXPR_NAME && expr->function->args
+    if (arg && arg->kind == DF_EXPR_NAME
         && expr->function->args[0] == DF_CLASS_UNIT)
     {
         arg->kind = DF_EXPR_LITERAL;
@@ -136,7 +136,8 @@ df_expr_node_check(df_scope_t *scope, df_expr_t **expr, ngx_uint_t allow)
         rc = df_expr_node_check(scope, &call->filter, allow);
     }
 
-    return (rc == NGX_OK) ? df_expr_call_check(scope, call) : rc;
+    return (rc == NGX_OK)
+           ? df_expr_call_check(scope, call, allow & DF_EXPR_AGGREGATED) : rc;
 }
 
 

@@ -32,8 +32,7 @@ struct df_function_s {
     ngx_str_t            json;      /* behind its $; empty: the name */
     const char          *args;      /* a letter for each, expr_type.c; + at the
                                        end: one or more of the last, *: or
-                                       none; NULL: only
-                                       a field can be compared so */
+                                       none */
     df_kind_t            kind;      /* of the result, unless there is */
     df_expr_result_pt    result;    /* who tells it */
     const char          *sql;       /* %1 %2 … the arguments, %* all of them,
@@ -117,7 +116,6 @@ ngx_uint_t df_expr_word_is(const ngx_str_t *word, const ngx_str_t *other);
 ngx_uint_t df_expr_token_is(const df_expr_lexer_t *lexer, const char *word);
 ngx_int_t df_expr_token_expect(df_expr_lexer_t *lexer, const char *word,
     const char *expected);
-ngx_uint_t df_expr_token_is_infix(const df_expr_lexer_t *lexer);
 
 /* what binds as tight as min, or tighter */
 #define DF_LEVEL_OR  1
@@ -141,6 +139,8 @@ ngx_int_t df_expr_create(df_expr_reader_t *reader, const df_place_t *place,
 ngx_int_t df_expr_create_literal(df_expr_reader_t *reader,
     const df_place_t *place, ngx_uint_t column, df_literal_t literal,
     const ngx_str_t *text, df_expr_t **expr);
+ngx_int_t df_expr_copy(df_expr_reader_t *reader, const df_expr_t *expr,
+    df_expr_t **copy);
 /* args: a list by next */
 ngx_int_t df_expr_create_call(df_expr_reader_t *reader,
     const df_place_t *place, ngx_uint_t column, const df_function_t *function,
@@ -180,10 +180,14 @@ const df_expr_class_t *df_expr_class(u_char letter);
 #define DF_CLASS_UNIT    'u'        /* the name of a unit of time */
 #define DF_CLASS_RATIO   'r'        /* a number that is the same for all rows */
 #define DF_CLASS_ARRAY   'a'
-#define DF_CLASS_LIST    'l'        /* what in looks in */
+#define DF_CLASS_LIST    'l'        /* what in looks in: a list, or */
+#define DF_CLASS_MEMBERS 'm'        /* an array of what others are */
 
 /* condition, value, condition, value, … and perhaps a value */
 extern const char  df_expr_case_args[];
+
+/* characters of function->args */
+#define DF_EXPR_MAX_CLASSES  8
 
 /* the class of argument n of nargs, which is less than nargs */
 u_char df_expr_class_at(const char *args, ngx_uint_t n, ngx_uint_t nargs);
@@ -229,8 +233,10 @@ const df_type_t *df_expr_result_avg(const df_expr_t *call);
 
 /* checks: expr_check.c, expr_call.c, expr_where.c */
 
-/* types of a call whose arguments are checked; the row that is meant */
-ngx_int_t df_expr_call_check(df_scope_t *scope, df_expr_t *expr);
+/* types of a call whose arguments are checked; the row that is meant.  groups:
+   it stands where there are no rows any more */
+ngx_int_t df_expr_call_check(df_scope_t *scope, df_expr_t *expr,
+    ngx_uint_t groups);
 
 /* a comparison of a field with values: expr->predicate.  NGX_ABORT: it is
    none, and an expression like others */

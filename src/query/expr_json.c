@@ -291,7 +291,7 @@ df_expr_read_arg(df_expr_reader_t *reader, const df_function_t *function,
 
     kind = df_json_kind(node);
 
-    if (kind == DF_JSON_STRING && n == 0 && function && function->args
+    if (kind == DF_JSON_STRING && n == 0 && function
         && function->args[0] == DF_CLASS_UNIT)
     {
         text = df_json_text(node);

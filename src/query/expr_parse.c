@@ -122,13 +122,6 @@ df_expr_token_infix(const df_expr_lexer_t *lexer)
 }
 
 
-ngx_uint_t
-df_expr_token_is_infix(const df_expr_lexer_t *lexer)
-{
-    return df_expr_token_infix(lexer) != NULL;
-}
-
-
 /* operators */
 
 ngx_int_t
@@ -456,8 +449,8 @@ df_expr_parse_prefix(df_expr_lexer_t *lexer, ngx_uint_t min, df_expr_t **expr)
     if (df_expr_token_is(lexer, "not")) {
 
         if (min > DF_LEVEL_NOT) {
-            return df_expr_lex_refuse(lexer, "a value; not (...) can stand "
-                                      "in parentheses");
+            return df_expr_lex_refuse(lexer, "a value (not stands in "
+                                      "parentheses here)");
         }
 
         return df_expr_parse_operand(lexer, &df_expr_not, DF_LEVEL_NOT, expr);

@@ -110,6 +110,7 @@ static const df_function_t  df_expr_functions[] = {
     df_compared("regex", "regex", "tt", "(%1 ~ %2)"),
     df_compared("iregex", "iregex", "tt", "(%1 ~* %2)"),
     df_compared("contains", "contains", "tt", "(strpos(%1, %2) > 0)"),
+    df_compared("contains", "contains", "mm", "(%1 @> %2)"),
     df_compared("icontains", "icontains", "tt",
                 "(strpos(lower(%1), lower(%2)) > 0)"),
     df_compared("startswith", "startswith", "tt", "starts_with(%1, %2)"),
@@ -122,10 +123,10 @@ static const df_function_t  df_expr_functions[] = {
     df_compared("search", "search", "tt",
                 "(to_tsvector('simple', %1)"
                 " @@ websearch_to_tsquery('simple', %2))"),
-    df_compared("has", "has", NULL, NULL),
-    df_compared("has_any", "has_any", NULL, NULL),
-    df_compared("has_all", "has_all", NULL, NULL),
-    df_compared("overlap", "overlap", NULL, NULL),
+    df_compared("has", "has", "my", "(%2 = ANY(%1))"),
+    df_compared("has_any", "has_any", "mm", "(%1 && %2)"),
+    df_compared("has_all", "has_all", "mm", "(%1 @> %2)"),
+    df_compared("overlap", "overlap", "mm", "(%1 && %2)"),
 
     df_sign_typed("+", "add", "nn", arith, "(%1 + %2)"),
     df_sign_stable("+", "add", "zv", TIMESTAMPTZ, "(%1 + %2)"),

@@ -94,6 +94,9 @@ df_expr_create_literal(df_expr_reader_t *reader, const df_place_t *place,
 
     if (text) {
         (*expr)->text = *text;
+
+    } else {
+        ngx_str_set(&(*expr)->text, "");
     }
 
     return NGX_OK;
@@ -120,6 +123,41 @@ df_expr_create_call(df_expr_reader_t *reader, const df_place_t *place,
     }
 
     return NGX_OK;
+}
+
+
+/* of a tree that is not checked yet */
+
+ngx_int_t
+df_expr_copy(df_expr_reader_t *reader, const df_expr_t *expr,
+    df_expr_t **copy)
+{
+    ngx_int_t         rc;
+    df_expr_t       **last;
+    const df_expr_t  *arg;
+
+    rc = df_expr_create(reader, expr->place, expr->column, expr->kind, copy);
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    **copy = *expr;
+    (*copy)->next = NULL;
+    (*copy)->args = NULL;
+
+    last = &(*copy)->args;
+
+    for (arg = expr->args; arg; arg = arg->next) {
+        rc = df_expr_copy(reader, arg, last);
+        if (rc != NGX_OK) {
+            return rc;
+        }
+
+        last = &(*last)->next;
+    }
+
+    return expr->filter ? df_expr_copy(reader, expr->filter, &(*copy)->filter)
+                        : NGX_OK;
 }
 
 

@@ -47,6 +47,7 @@ static const df_expr_class_t  df_expr_classes[] = {
     { DF_CLASS_COMMON, DF_KINDS_ALL, "value" },
     { DF_CLASS_UNIT, 0, "unit" },
     { DF_CLASS_ARRAY, 0, "array" },
+    { DF_CLASS_MEMBERS, 0, "array" },
     { DF_CLASS_LIST, 0, "list" }
 };
 
@@ -94,10 +95,6 @@ ngx_uint_t
 df_expr_class_takes(const char *args, ngx_uint_t nargs)
 {
     size_t  len;
-
-    if (args == NULL) {
-        return 0;
-    }
 
     if (args == df_expr_case_args) {
         return nargs >= 2;

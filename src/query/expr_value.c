@@ -18,13 +18,15 @@ static ngx_int_t df_expr_parse_case(df_expr_lexer_t *lexer,
     ngx_uint_t column, df_expr_t **expr);
 
 
-/* words that are never a name unless they are quoted, besides the infixes */
+/* words that are no name unless they are quoted */
 
 static const ngx_str_t  df_expr_reserved[] = {
-    ngx_string("case"), ngx_string("when"), ngx_string("then"),
-    ngx_string("else"), ngx_string("end"), ngx_string("as"),
-    ngx_string("null"), ngx_string("true"), ngx_string("false"),
-    ngx_string("distinct")
+    ngx_string("and"), ngx_string("or"), ngx_string("not"),
+    ngx_string("in"), ngx_string("between"), ngx_string("is"),
+    ngx_string("like"), ngx_string("case"), ngx_string("when"),
+    ngx_string("then"), ngx_string("else"), ngx_string("end"),
+    ngx_string("as"), ngx_string("null"), ngx_string("true"),
+    ngx_string("false"), ngx_string("distinct")
 };
 
 #define DF_EXPR_RESERVED                                                      \
@@ -33,6 +35,7 @@ static const ngx_str_t  df_expr_reserved[] = {
 static const ngx_str_t  df_expr_comma = ngx_string(",");
 static const ngx_str_t  df_expr_from = ngx_string("from");
 static const ngx_str_t  df_expr_case = ngx_string("case");
+static const ngx_str_t  df_expr_eq = ngx_string("=");
 static const ngx_str_t  df_expr_extract = ngx_string("extract");
 
 
@@ -134,7 +137,7 @@ df_expr_token_is_reserved(const df_expr_lexer_t *lexer)
         }
     }
 
-    return df_expr_token_is_infix(lexer);
+    return 0;
 }
 
 
@@ -167,8 +170,8 @@ df_expr_parse_word(df_expr_lexer_t *lexer, df_expr_t **expr)
     }
 
     if (df_expr_token_is_reserved(lexer)) {
-        return df_expr_lex_refuse(lexer, "a value; a field of such a name "
-                                  "stands in double quotes");
+        return df_expr_lex_refuse(lexer, "a value (a field of such a name "
+                                  "stands in double quotes)");
     }
 
     rc = df_expr_lex(lexer);
@@ -339,60 +342,104 @@ df_expr_parse_rows(df_expr_lexer_t *lexer, df_expr_t *call)
 }
 
 
-/* case when a then b … [else c] end: the call of a, b, … and c */
+/* what stands behind when: a condition, or what the operand is equal to */
+
+static ngx_int_t
+df_expr_parse_when(df_expr_lexer_t *lexer, const df_expr_t *operand,
+    df_expr_t **expr)
+{
+    ngx_int_t   rc;
+    df_expr_t  *copy;
+
+    rc = df_expr_parse_level(lexer, DF_LEVEL_OR, expr);
+
+    if (rc != NGX_OK || operand == NULL) {
+        return rc;
+    }
+
+    rc = df_expr_copy(lexer->reader, operand, &copy);
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    copy->next = *expr;
+
+    return df_expr_create_call(lexer->reader, lexer->place, (*expr)->column,
+                               df_expr_function(&df_expr_eq, 1), copy, expr);
+}
+
+
+/* when a then b, else b: what *last points to next */
+
+static ngx_int_t
+df_expr_parse_branch(df_expr_lexer_t *lexer, const df_expr_t *operand,
+    ngx_uint_t otherwise, df_expr_t ***last)
+{
+    ngx_int_t  rc;
+
+    rc = df_expr_lex(lexer);
+
+    if (rc == NGX_OK && !otherwise) {
+        rc = df_expr_parse_when(lexer, operand, *last);
+
+        if (rc == NGX_OK) {
+            *last = &(**last)->next;
+            rc = df_expr_token_expect(lexer, "then", "an operator or then");
+        }
+    }
+
+    if (rc == NGX_OK) {
+        rc = df_expr_parse_level(lexer, DF_LEVEL_OR, *last);
+    }
+
+    if (rc == NGX_OK) {
+        *last = &(**last)->next;
+    }
+
+    return rc;
+}
+
+
+/* case [x] when a then b … [else c] end: the call of a, b, … and c */
 
 static ngx_int_t
 df_expr_parse_case(df_expr_lexer_t *lexer, ngx_uint_t column,
     df_expr_t **expr)
 {
     ngx_int_t     rc;
-    df_expr_t    *args, **last;
+    df_expr_t    *args, *operand, **last;
     ngx_uint_t    otherwise;
 
+    args = NULL;
+    operand = NULL;
     last = &args;
 
     rc = df_expr_enter(lexer->reader, lexer->place, column);
 
     if (rc == NGX_OK && !df_expr_token_is(lexer, "when")) {
+        rc = df_expr_parse_level(lexer, DF_LEVEL_OR, &operand);
+    }
+
+    if (rc == NGX_OK && !df_expr_token_is(lexer, "when")) {
         return df_expr_lex_refuse(lexer, "when");
     }
 
-    for ( ;; ) {
+    otherwise = 0;
+
+    while (rc == NGX_OK && !otherwise
+           && (df_expr_token_is(lexer, "when")
+               || df_expr_token_is(lexer, "else")))
+    {
         otherwise = df_expr_token_is(lexer, "else");
-
-        if (rc == NGX_OK) {
-            rc = df_expr_lex(lexer);
-        }
-
-        if (rc == NGX_OK) {
-            rc = df_expr_parse_level(lexer, DF_LEVEL_OR, last);
-        }
-
-        if (rc == NGX_OK && !otherwise) {
-            last = &(*last)->next;
-            rc = df_expr_token_expect(lexer, "then", "an operator or then");
-
-            if (rc == NGX_OK) {
-                rc = df_expr_parse_level(lexer, DF_LEVEL_OR, last);
-            }
-        }
-
-        if (rc != NGX_OK) {
-            return rc;
-        }
-
-        last = &(*last)->next;
-
-        if (otherwise || (!df_expr_token_is(lexer, "when")
-                          && !df_expr_token_is(lexer, "else")))
-        {
-            break;
-        }
+        rc = df_expr_parse_branch(lexer, operand, otherwise, &last);
     }
 
-    rc = df_expr_token_expect(lexer, "end", otherwise
-                              ? "an operator or end"
-                              : "an operator, when, else or end");
+    if (rc == NGX_OK) {
+        rc = df_expr_token_expect(lexer, "end", otherwise
+                                  ? "an operator or end"
+                                  : "an operator, when, else or end");
+    }
+
     if (rc != NGX_OK) {
         return rc;
     }

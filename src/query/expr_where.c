@@ -71,28 +71,6 @@ df_expr_compare_mirror(df_expr_t *expr)
 }
 
 
-static ngx_int_t
-df_expr_compare_refuse(df_scope_t *scope, df_expr_t *expr,
-    const df_reference_t *left)
-{
-    ngx_str_t  names;
-
-    if (left == NULL) {
-        return df_expr_refuse_at(scope, expr, "type",
-                                 "\"%V\" compares a field with values",
-                                 &expr->function->name);
-    }
-
-    names = df_query_operator_names(scope->pool, left->field, left->npath,
-                                    "");
-
-    return df_expr_refuse(scope->problem, DF_PROBLEM_UNKNOWN_OPERATOR,
-                          expr->place, expr->column, "unknown_operator",
-                          "\"%V\" takes no operator \"%V\"; it takes %V",
-                          &left->field->name, &expr->function->name, &names);
-}
-
-
 ngx_int_t
 df_expr_compare_check(df_scope_t *scope, df_expr_t *expr)
 {
@@ -107,25 +85,22 @@ df_expr_compare_check(df_scope_t *scope, df_expr_t *expr)
     left = expr->args;
 
     if (left == NULL || left->kind != DF_EXPR_FIELD || left->next == NULL) {
-        goto other;
+        return NGX_ABORT;
     }
 
     for (arg = left->next; arg; arg = arg->next) {
         if (!df_expr_is_constant(arg)) {
-            goto other;
+            return NGX_ABORT;
         }
     }
 
     op = df_query_operator(left->ref.field, left->ref.npath,
                            df_expr_function_member(expr->function));
 
-    if (op == NULL) {
-        return expr->function->args
-               ? NGX_ABORT : df_expr_compare_refuse(scope, expr, &left->ref);
-    }
-
-    if ((op->operand == DF_OPERAND_TWO) != (left->next->next != NULL)) {
-        goto other;
+    if (op == NULL
+        || (op->operand == DF_OPERAND_TWO) != (left->next->next != NULL))
+    {
+        return NGX_ABORT;
     }
 
     p = ngx_pcalloc(scope->pool, sizeof(df_predicate_t));
@@ -142,10 +117,6 @@ df_expr_compare_check(df_scope_t *scope, df_expr_t *expr)
 
     rc = df_expr_compare_operands(scope, expr, p);
 
-    if (rc == NGX_ABORT) {
-        goto other;
-    }
-
     if (rc != NGX_OK) {
         return rc;
     }
@@ -155,11 +126,6 @@ df_expr_compare_check(df_scope_t *scope, df_expr_t *expr)
     expr->nullable = left->nullable && !expr->function->never_null;
 
     return NGX_OK;
-
-other:
-
-    return expr->function->args ? NGX_ABORT
-                                : df_expr_compare_refuse(scope, expr, NULL);
 }
 
 
@@ -184,7 +150,8 @@ df_expr_compare_form(df_scope_t *scope, const df_expr_t *value,
                  && df_expr_is_number(value->type));
 
     text = df_expr_is_literal(value, DF_LITERAL_TEXT)
-           || (value->kind == DF_EXPR_PARAM && value->type->kind == DF_TEXT);
+           || (value->kind == DF_EXPR_PARAM
+               && (value->type->flags & DF_TYPE_TEXT));
 
     if (!number && !text) {
         return df_expr_refuse_at(scope, value, "type",
