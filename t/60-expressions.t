@@ -383,4 +383,80 @@ subtest 'what is stored can make a calculation fail: 422' => sub {
 };
 
 
+# conditions of indexes: the same language, as SQL without parameters
+
+sub with_index {
+    my ($where) = @_;
+
+    $where =~ s/([\\"])/\\$1/g;
+
+    return DataflowTest->new(models => <<"CONF");
+        location /api/parts {
+            dataflow_model parts {
+                field name  text;
+                field price numeric(12,2);
+                field at    timestamptz;
+                field attrs json;
+                field tags  text[];
+                field maker_id bigint;
+                relation maker makers maker_id;
+                index name "where=$where";
+            }
+        }
+        location /api/makers {
+            dataflow_model makers { field tier text; }
+        }
+CONF
+}
+
+
+subtest 'the condition of an index is SQL of its own' => sub {
+    my %sql = (
+        q{name = 'it''s' and price > 5} =>
+            q{((name = 'it''s'::text) AND (price > '5'::numeric))},
+        q{name = 'a\\b'} => q{(name = 'a\\b'::text)},
+        q{name in ('a,"', null)} =>
+            q{((name = ANY ('{"a,\""}'::text[])) OR (name IS NULL))},
+        q{attrs.size > 3 and tags has 'x'} => qr/'\{size\}'.*'\{x\}'/s,
+        q{lower(name) = 'x' and price / 2 > 1.5} => qr/lower\(name\)/,
+        q{year(at) = 2026} => qr/EXTRACT\(year FROM \(at AT TIME ZONE 'UTC'/,
+    );
+
+    for my $where (sort keys %sql) {
+        my $i = with_index($where)->start;
+        my $have = $i->dbh->selectrow_array(<<'SQL') // $i->get('/health')->body;
+            SELECT pg_get_expr(indpred, indrelid) FROM pg_index
+            WHERE indrelid = 'parts'::regclass AND indpred IS NOT NULL
+SQL
+
+        ref $sql{$where} ? like($have, $sql{$where}, $where)
+                         : is($have, $sql{$where}, $where);
+    }
+};
+
+
+subtest 'what no index can hold is refused by nginx -t' => sub {
+    my %said = (
+        'at > now()' => qr/at character 6: "now" depends on more than the row/,
+        q{date_trunc('day', at) = now()} => qr/"date_trunc" depends on more/,
+        q{text(at) = 'x'} => qr/"text" depends on more/,
+        q{at + '1 day' > at} => qr/"\+" depends on more/,
+        q{maker.tier = 'x'} => qr/"maker" is a relation/,
+        'count(*) > 1' => qr/"count" is an aggregate/,
+        'prize > 1' => qr/no field "prize"; did you mean "price"\?/,
+        'price' => qr/expected a condition, not numeric/,
+        q{name = 'a} => qr/the text does not end/,
+    );
+
+    for my $where (sort keys %said) {
+        my $i = with_index($where);
+        my ($ok, $out) = $i->check_conf;
+
+        ok(!$ok, "$where: refused");
+        like($out, $said{$where}, "$where: what is wrong");
+        like($out, qr/nginx\.conf:\d+/, "$where: and where");
+    }
+};
+
+
 $t->done;

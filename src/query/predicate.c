@@ -56,12 +56,14 @@ df_query_filter_and(ngx_pool_t *pool, df_predicate_t **filter,
 
 /* sides of a comparison */
 
+/* the steps as one value */
+
 static ngx_int_t
-df_query_path_compile(df_compile_t *c, const df_predicate_t *p,
-    const char *arrow)
+df_query_path_value(df_compile_t *c, const df_predicate_t *p,
+    df_value_t *path)
 {
-    ngx_uint_t    i;
-    df_value_t    path, *steps;
+    ngx_uint_t   i;
+    df_value_t  *steps;
 
     steps = ngx_pcalloc(c->pool, p->npath * sizeof(df_value_t));
     if (steps == NULL) {
@@ -72,11 +74,19 @@ df_query_path_compile(df_compile_t *c, const df_predicate_t *p,
         steps[i].text = p->path[i];
     }
 
-    if (df_schema_array(c->pool, steps, p->npath, &path) != NGX_OK
-        || df_writer_add(&c->sql, "(", 1) != NGX_OK
+    return df_schema_array(c->pool, steps, p->npath, path);
+}
+
+
+static ngx_int_t
+df_query_path_compile(df_compile_t *c, const df_predicate_t *p,
+    const char *arrow, const df_value_t *path)
+{
+    if (df_writer_add(&c->sql, "(", 1) != NGX_OK
         || df_compile_column(c, p->join, p->field) != NGX_OK
         || df_compile_sql(c, arrow) != NGX_OK
-        || df_compile_param(c, df_schema_type_of(DF_TEXT)->array_oid, &path)
+        || df_compile_param_once(c, df_schema_type_of(DF_TEXT)->array_oid,
+                                 path)
            != NGX_OK)
     {
         return NGX_ERROR;
@@ -90,16 +100,22 @@ ngx_int_t
 df_query_left_compile(df_compile_t *c, const df_predicate_t *p,
     df_path_form_t form)
 {
+    df_value_t  path;
+
     if (p->npath == 0) {
         return df_compile_column(c, p->join, p->field);
     }
 
+    if (df_query_path_value(c, p, &path) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
     if (form == DF_PATH_JSON) {
-        return df_query_path_compile(c, p, " #> ");
+        return df_query_path_compile(c, p, " #> ", &path);
     }
 
     if (form == DF_PATH_TEXT) {
-        if (df_query_path_compile(c, p, " #>> ") != NGX_OK) {
+        if (df_query_path_compile(c, p, " #>> ", &path) != NGX_OK) {
             return NGX_ERROR;
         }
 
@@ -109,15 +125,14 @@ df_query_left_compile(df_compile_t *c, const df_predicate_t *p,
     /* the cast must not see what is no number: only CASE keeps this order */
 
     if (df_compile_sql(c, "CASE WHEN jsonb_typeof") != NGX_OK
-        || df_query_path_compile(c, p, " #> ") != NGX_OK
-        || df_compile_sql(c, " = 'number' THEN (") != NGX_OK
-        || df_compile_column(c, p->join, p->field) != NGX_OK)
+        || df_query_path_compile(c, p, " #> ", &path) != NGX_OK
+        || df_compile_sql(c, " = 'number' THEN ") != NGX_OK
+        || df_query_path_compile(c, p, " #>> ", &path) != NGX_OK)
     {
         return NGX_ERROR;
     }
 
-    return df_writer_printf(&c->sql, " #>> $%ui)::numeric END",
-                            c->types.nelts);
+    return df_compile_sql(c, "::numeric END");
 }
 
 
