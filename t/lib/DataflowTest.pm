@@ -340,7 +340,13 @@ sub reload {
 
     for (my $end = time + 20; time < $end; sleep 0.02) {
         my @pids = $self->worker_pids;
-        return $self if @pids == $self->{workers} && !grep { $old{$_} } @pids;
+        next unless @pids == $self->{workers} && !grep { $old{$_} } @pids;
+
+        # connections that were kept are closed, or about to be
+
+        delete $self->{ua};
+
+        return $self;
     }
 
     die "nginx does not reload:\n" . $self->error_log;
