@@ -122,20 +122,34 @@ is_deeply([ $t->finish ], [], 'nginx ended cleanly');
 my @locations = grep { /dataflow_(?:model|analytics)/ }
                 read_file('docs/api.md') =~ /^```nginx\n(.*?)^```/gms;
 
-$t = DataflowTest->new(models => join '', @locations)->start;
+sub products {
+    my $t = DataflowTest->new(models => join '', @locations)->start;
 
-for (
-    '{"sku":"HP-1","name":"Headphones","price":79.90,"stock":12,
-      "category":"audio","tags":["new"],"attrs":{"color":"black"}}',
-    '{"sku":"SP-1","name":"Speaker","price":49.50,"stock":5,
-      "category":"audio","attrs":{"color":"white","size":40}}',
-    '{"sku":"TV-1","name":"Television","price":499,"category":"video"}',
-    '{"sku":"CB-1","name":"Cable","price":4.50,"stock":200,
-      "category":"audio"}')
-{
-    is($t->post('/api/products', $_)->code, 201, 'a product');
+    for (
+        '{"sku":"HP-1","name":"Headphones","price":79.90,"stock":12,
+          "category":"audio","tags":["new"],"attrs":{"color":"black"}}',
+        '{"sku":"SP-1","name":"Speaker","price":49.50,"stock":5,
+          "category":"audio","attrs":{"color":"white","size":40}}',
+        '{"sku":"TV-1","name":"Television","price":499,"category":"video"}',
+        '{"sku":"CB-1","name":"Cable","price":4.50,"stock":200,
+          "category":"audio"}')
+    {
+        is($t->post('/api/products', $_)->code, 201, 'a product');
+    }
+
+    return $t;
 }
 
+
+$t = products();
+
 document($t, 'docs/api.md', 12);
+
+is_deeply([ $t->finish ], [], 'nginx ended cleanly');
+
+
+$t = products();
+
+document($t, 'docs/expressions.md', 5);
 
 $t->done;
