@@ -4,10 +4,9 @@ use warnings;
 use JSON::PP ();
 use List::Util qw(shuffle);
 use Test::More;
-use Time::HiRes qw(sleep time);
+use Time::HiRes qw(time);
 
 use DataflowTest;
-use DataflowTest::Client;
 
 # bodies of NDJSON and CSV: whole or not at all, in little memory, and every
 # row that is wrong is told with its line
@@ -31,18 +30,9 @@ my $t = DataflowTest->new(
                 field note   text           default=none readonly;
             }
         }
-        location /api/few {
-            dataflow_model few { table items; field name text required;
-                                 timestamps off; }
-            dataflow_expose list create;
-        }
         location /api/changes {
             dataflow_model changes { field a text unique; }
             dataflow_expose list bulk_update;
-        }
-        location /api/small {
-            client_max_body_size 1k;
-            dataflow_model small { field a text; field b text; }
         }
         location /api/plain {
             dataflow_model plain { field a text; field b text default=b;

@@ -420,7 +420,9 @@ df_pg_conn_input(df_pg_conn_t *conn)
         return;
     }
 
-    if (conn->unflushed && df_pg_conn_flush(conn) != NGX_OK) {
+    if (conn->unflushed && conn->copy == DF_PG_COPY_NONE
+        && df_pg_conn_flush(conn) != NGX_OK)
+    {
         df_pg_conn_lost(conn, PQerrorMessage(conn->pg));
         return;
     }

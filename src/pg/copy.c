@@ -337,7 +337,8 @@ df_pg_copy_finish(df_pg_conn_t *conn)
 }
 
 
-/* what was owed has gone: now it is the owner's turn, or the server's */
+/* What was owed has gone: now it is the owner's turn, or the server's.  So that
+   it is told here, nobody but the event of the socket sends what is owed. */
 
 void
 df_pg_copy_written(df_pg_conn_t *conn)

@@ -315,7 +315,8 @@ df_pg_dispatch_flush(df_pg_pool_t *pool, ngx_queue_t *conns)
         next = ngx_queue_next(q);
         conn = ngx_queue_data(q, df_pg_conn_t, queue);
 
-        if (!conn->unflushed || conn->broken) {
+        if (!conn->unflushed || conn->broken || conn->copy != DF_PG_COPY_NONE)
+        {
             continue;
         }
 

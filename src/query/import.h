@@ -274,7 +274,7 @@ ngx_int_t df_import_rows_init(df_import_t *import);
 /* the row that the reader has.  NGX_DECLINED: it was wrong, and is told;
    NGX_ABORT: no row after it can be right */
 ngx_int_t df_import_row(df_import_t *import);
-/* a row that could not even be read; NGX_DECLINED */
+/* a row that could not even be read; NGX_DECLINED, or NGX_ABORT as above */
 ngx_int_t df_import_row_refuse(df_import_t *import, ngx_uint_t line,
     const char *code, const char *reason);
 

@@ -182,7 +182,8 @@ df_import_row_refuse(df_import_t *import, ngx_uint_t line, const char *code,
 
     df_import_refuse(import, &row, code, "%s", reason);
 
-    return NGX_DECLINED;
+    return (import->csv && import->csv->columns == 0) ? NGX_ABORT
+                                                      : NGX_DECLINED;
 }
 
 
