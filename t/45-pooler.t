@@ -2,6 +2,7 @@ use strict;
 use warnings;
 
 use File::Temp ();
+use JSON::PP ();
 use POSIX ();
 use Test::More;
 use Time::HiRes qw(sleep time);
@@ -115,6 +116,30 @@ subtest 'all of REST' => sub {
     is($t->get('/api/items?limit=all', Accept => 'text/csv')->code, 200,
        'stream');
     is($t->delete('/api/items/1')->code, 204, 'delete');
+    is($t->dbh->selectrow_array('SELECT count(*) FROM items'), 0,
+       'all of it happened');
+};
+
+
+subtest 'bulks' => sub {
+    my $bulk = sub { return $t->post('/api/items/bulk', { @_ }) };
+
+    my $r = $bulk->(operation => 'create', records => [
+        map { { name => "b$_", $_ % 2 ? (price => $_) : () } } 1 .. 20 ]);
+    is($r->json->{inserted}, 20, 'create') or diag $r->body;
+    $r = $bulk->(operation => 'update', where => "name like 'b%'",
+                 set => { price => { '$inc' => 1 } }, max_affected => 20);
+    is($r->json->{updated}, 20, 'update') or diag $r->body;
+    is($bulk->(operation => 'delete', ids => [1 .. 3])->code, 404,
+       'what is not there');
+    is($bulk->(operation => 'delete', all => JSON::PP::true,
+               dry_run => JSON::PP::true)->json->{affected}, 20, 'dry run');
+    $r = $bulk->(operation => 'create', atomic => JSON::PP::false, records => [
+        map { { name => "b$_" } } 19 .. 23 ]);
+    is_deeply([ map { "$_->{status}" } @{ $r->json->{results} } ],
+              [409, 409, 201, 201, 201], 'each for itself') or diag $r->body;
+    $r = $bulk->(operation => 'delete', where => "name like 'b%'");
+    is($r->json->{affected}, 23, 'delete');
     is($t->dbh->selectrow_array('SELECT count(*) FROM items'), 0,
        'all of it happened');
 };

@@ -1343,6 +1343,47 @@ subtest 'sums, by many at once' => sub {
 };
 
 
+subtest 'a deadlock' => sub {
+    $dbh->do('TRUNCATE products RESTART IDENTITY');
+    bulk({ operation => 'create', records => [
+        map { product("d$_") } 1 .. 3 ] });
+    $dbh->do("ALTER SYSTEM SET deadlock_timeout = '400ms'");
+    $dbh->do('SELECT pg_reload_conf()');
+
+    my $lock = $t->pg->connect($t->database);
+
+    for my $atomic ($true, $false) {
+        $lock->begin_work;
+        $lock->do('SELECT 1 FROM products WHERE id = 3 FOR UPDATE');
+
+        my $c = DataflowTest::Client->new($t);
+        $c->send('POST', '/api/products/bulk',
+                 { operation => 'update', atomic => $atomic, records => [
+                   map { { id => $_, stock => { '$inc' => 1 } } } 1 .. 3 ] });
+
+        for (1 .. 100) {
+            last if value("SELECT count(*) FROM pg_stat_activity WHERE"
+                          . " wait_event_type = 'Lock' AND datname = ?",
+                          $t->database);
+            sleep 0.01;
+        }
+
+        # who waits first looks first, and gives way
+
+        $lock->do('SELECT 1 FROM products WHERE id = 1 FOR UPDATE');
+        $lock->commit;
+
+        my $r = $c->read;
+        is($r->code, 200, 'is tried again') or diag($r->body);
+        like($r->body, qr/"updated":3/, 'and done');
+    }
+
+    is_deeply(rows('SELECT stock FROM products'), [[2], [2], [2]], 'once');
+    $dbh->do('ALTER SYSTEM RESET deadlock_timeout');
+    $dbh->do('SELECT pg_reload_conf()');
+};
+
+
 subtest 'a backend that is killed in the middle' => sub {
     $dbh->do('TRUNCATE products RESTART IDENTITY');
     bulk({ operation => 'create', records => [
@@ -1398,6 +1439,50 @@ subtest 'a backend that is killed in the middle' => sub {
         is_deeply(rows('SELECT id, sku, stock FROM products ORDER BY id'),
                   $before, "$name: nothing was");
     }
+};
+
+
+# a deferred trigger waits in the commit
+
+subtest 'a backend that is killed at the commit' => sub {
+    $dbh->do('CREATE FUNCTION late() RETURNS trigger LANGUAGE plpgsql AS'
+             . " 'BEGIN PERFORM pg_advisory_xact_lock(63); RETURN NULL; END'");
+    $dbh->do('CREATE CONSTRAINT TRIGGER late AFTER INSERT OR UPDATE ON products'
+             . ' DEFERRABLE INITIALLY DEFERRED FOR EACH ROW'
+             . ' EXECUTE FUNCTION late()');
+
+    my $lock = $t->pg->connect($t->database);
+    $lock->do('SELECT pg_advisory_lock(63)');
+
+    for my $body (
+        { operation => 'update', records => [ { id => 1, stock => 77 },
+                                              { id => 2, stock => 77 } ] },
+        { operation => 'create', atomic => $false, records => [
+            product('late1'), product('late2') ] })
+    {
+        my $c = DataflowTest::Client->new($t);
+        $c->send('POST', '/api/products/bulk', $body);
+
+        my $n = 0;
+        for (1 .. 100) {
+            $n = $dbh->do('SELECT pg_terminate_backend(pid) FROM'
+                          . ' pg_stat_activity WHERE wait_event_type = ?'
+                          . ' AND datname = ?', undef, 'Lock', $t->database);
+            last if $n > 0;
+            sleep 0.02;
+        }
+
+        my $r = $c->read;
+        is($r->code, 503, "$body->{operation}: unavailable")
+            or diag($r->body);
+        isnt($r->problem, 'outcome_unknown', 'PostgreSQL has told that not');
+        is(value("SELECT count(*) FROM products WHERE stock = 77 OR sku LIKE"
+                 . " 'late%'"), 0, 'nothing was done');
+    }
+
+    $lock->do('SELECT pg_advisory_unlock(63)');
+    $lock->disconnect;
+    $dbh->do('DROP TRIGGER late ON products');
 };
 
 

@@ -10,7 +10,6 @@
 
 #include <ngx_config.h>
 #include "query/bulk.h"
-#include "query/expr.h"
 
 
 typedef enum {
@@ -62,8 +61,6 @@ static ngx_int_t df_bulk_body_names(df_bulk_body_t *b, ngx_uint_t member,
 static ngx_int_t df_bulk_body_by_filter(df_bulk_body_t *b);
 static ngx_int_t df_bulk_body_rows(df_bulk_body_t *b);
 static ngx_int_t df_bulk_body_set(df_bulk_body_t *b);
-static ngx_int_t df_bulk_body_truth(const df_predicate_t *p);
-static ngx_int_t df_bulk_body_is_field(const df_expr_t *expr, void *data);
 static ngx_int_t df_bulk_body_refuse(df_bulk_body_t *b, ngx_uint_t member,
     const char *code, const char *fmt, ...);
 static ngx_str_t *df_bulk_body_name_at(void *list, ngx_uint_t i);
@@ -577,7 +574,7 @@ df_bulk_body_rows(df_bulk_body_t *b)
         }
     }
 
-    if (df_bulk_body_truth(b->request->filter) != 1) {
+    if (!df_bulk_is_all(b->request->filter)) {
 
         if (b->bulk->all) {
             return df_bulk_body_refuse(b, DF_BULK_ALL, "conflict",
@@ -598,62 +595,6 @@ df_bulk_body_rows(df_bulk_body_t *b)
                                "\"all\":true", &b->request->model->name,
                                b->request->op == DF_BULK_DELETE ? "ids"
                                                                 : "records");
-}
-
-
-/* 1: the filter lets every row pass, 0: none, -1: that is for the rows to
-   tell; what speaks of no field tells rows not from each other.  As deep as a
-   filter may be. */
-
-static ngx_int_t
-df_bulk_body_truth(const df_predicate_t *p)
-{
-    ngx_int_t              truth, whole;
-    const df_predicate_t  *child;
-
-    static const ngx_str_t  nin = ngx_string("nin");
-
-    if (p == NULL) {
-        return 1;
-    }
-
-    if (p->kind == DF_PREDICATE_COMPARE) {
-        return (p->op->operand == DF_OPERAND_LIST && p->noperands == 0)
-               ? (ngx_int_t) df_query_same(&p->op->name, &nin) : -1;
-    }
-
-    if (p->kind == DF_PREDICATE_NOT) {
-        truth = df_bulk_body_truth(p->children);
-        return (truth == -1) ? -1 : !truth;
-    }
-
-    if (p->kind == DF_PREDICATE_EXPR) {
-        return df_expr_walk(p->expr, df_bulk_body_is_field, NULL) == NGX_OK
-               ? 1 : -1;
-    }
-
-    whole = (p->kind == DF_PREDICATE_AND);
-
-    for (child = p->children; child; child = child->next) {
-        truth = df_bulk_body_truth(child);
-
-        if (truth == (p->kind == DF_PREDICATE_OR)) {
-            return truth;
-        }
-
-        if (truth == -1) {
-            whole = -1;
-        }
-    }
-
-    return whole;
-}
-
-
-static ngx_int_t
-df_bulk_body_is_field(const df_expr_t *expr, void *data)
-{
-    return (expr->kind == DF_EXPR_FIELD) ? NGX_DECLINED : NGX_OK;
 }
 
 

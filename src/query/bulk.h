@@ -11,6 +11,7 @@
  *     bulk_read.c     its records       bulk_statement.c   their pieces
  *     bulk_on.c       on, update        run_bulk.c         all at once
  *     bulk_shape.c    records, shapes   run_bulk_each.c    each by itself
+ *     bulk_truth.c    all rows or not   bulk_problem.c     whose fault it is
  *
  * A channel that has its records from elsewhere (an import) makes a df_bulk_t
  * with df_bulk_create(), adds records and compiles them batch by batch with
@@ -142,6 +143,9 @@ ngx_int_t df_bulk_update(df_bulk_t *bulk, const ngx_array_t *names,
    NGX_OK, NGX_DECLINED with the problem filled or NGX_ERROR */
 ngx_int_t df_bulk_read(df_request_t *r, const cJSON *list,
     const df_place_t *place, df_problem_t *problem);
+
+/* 1 when a filter, as far as can be told, lets every row pass */
+ngx_uint_t df_bulk_is_all(const df_predicate_t *filter);
 
 /* fills the problem: n is more than max_affected; NGX_DECLINED */
 ngx_int_t df_bulk_too_many(const df_bulk_t *bulk, ngx_uint_t n,

@@ -243,6 +243,32 @@ df_bulk_pointer(const df_request_t *r, const df_bulk_record_t *record,
 }
 
 
+/* what a record may be to blame for, by the class of the SQLSTATE; those that
+   collide may collide less when they are fewer */
+
+ngx_uint_t
+df_bulk_is_data(const df_pg_error_t *error)
+{
+    ngx_uint_t  i;
+
+    static const char *const  classes[] = {
+        "21", "22", "23", "27", "40", "44", "54", "55P03", "P0", "PT"
+    };
+
+    for (i = 0; i < sizeof(classes) / sizeof(classes[0]); i++) {
+        if (error->failure == DF_PG_SQL
+            && ngx_strncmp(error->sqlstate, classes[i],
+                           ngx_strlen(classes[i]))
+               == 0)
+        {
+            return ngx_strcmp(error->sqlstate, "40003") != 0;
+        }
+    }
+
+    return 0;
+}
+
+
 /* what results say without a refusal */
 
 void

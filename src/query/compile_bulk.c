@@ -23,6 +23,7 @@
 #define DF_BULK_PREPARED    8
 
 
+static ngx_int_t df_bulk_compile_answer(df_bulk_compile_t *b);
 static ngx_int_t df_bulk_compile_records(df_bulk_compile_t *b,
     df_bulk_record_t *const *records, ngx_uint_t n);
 static ngx_int_t df_bulk_compile_shapes(df_bulk_compile_t *b,
@@ -46,7 +47,6 @@ df_bulk_compile(const df_admitted_t *admitted, ngx_pool_t *pool,
     df_bulk_record_t *const *records, ngx_uint_t n,
     df_bulk_compiled_t *compiled, df_problem_t *problem)
 {
-    df_compiled_t      *answer;
     const df_bulk_t    *bulk;
     df_bulk_compile_t   b;
 
@@ -62,28 +62,9 @@ df_bulk_compile(const df_admitted_t *admitted, ngx_pool_t *pool,
     b.problem = problem;
     b.pool = pool;
 
-    answer = &compiled->answer;
-    answer->version = -1;
-    answer->key = -1;
-
-    if (bulk->returns) {
-        answer->nfields = admitted->fields.nelts;
-        answer->ncolumns = answer->nfields;
-    }
-
-    /* a copy: what the database has may be of other types */
-
-    answer->columns = ngx_palloc(pool, (answer->nfields + 1)
-                                       * sizeof(df_field_t *));
-    answer->joins = ngx_pcalloc(pool, (answer->nfields + 1)
-                                      * sizeof(df_join_t *));
-
-    if (answer->columns == NULL || answer->joins == NULL) {
+    if (df_bulk_compile_answer(&b) != NGX_OK) {
         return NGX_ERROR;
     }
-
-    ngx_memcpy(answer->columns, admitted->fields.elts,
-               answer->nfields * sizeof(df_field_t *));
 
     if (ngx_array_init(&compiled->statements, pool, 4,
                        sizeof(df_pg_statement_t))
@@ -110,6 +91,37 @@ df_bulk_compile(const df_admitted_t *admitted, ngx_pool_t *pool,
     return (b.request->op == DF_BULK_DELETE)
            ? df_bulk_compile_delete(&b, records, n)
            : df_bulk_compile_records(&b, records, n);
+}
+
+
+/* a copy of the columns: what the database has may be of other types */
+
+static ngx_int_t
+df_bulk_compile_answer(df_bulk_compile_t *b)
+{
+    ngx_uint_t           n;
+    df_compiled_t       *answer;
+    const ngx_array_t   *fields;
+
+    answer = &b->out->answer;
+    fields = &b->admitted->fields;
+    n = b->bulk->returns ? fields->nelts : 0;
+
+    answer->version = -1;
+    answer->key = -1;
+    answer->nfields = n;
+    answer->ncolumns = n;
+
+    answer->columns = ngx_palloc(b->pool, (n + 1) * sizeof(df_field_t *));
+    answer->joins = ngx_pcalloc(b->pool, (n + 1) * sizeof(df_join_t *));
+
+    if (answer->columns == NULL || answer->joins == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_memcpy(answer->columns, fields->elts, n * sizeof(df_field_t *));
+
+    return NGX_OK;
 }
 
 

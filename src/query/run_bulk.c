@@ -57,12 +57,11 @@ static ngx_int_t
 df_bulk_run_start(df_run_t *run)
 {
     ngx_int_t             rc;
-    ngx_event_t          *ev;
+    ngx_uint_t            n;
     df_bulk_t            *bulk;
+    const char           *before[2];
     df_bulk_whole_t      *whole;
     df_bulk_state_t      *state;
-
-    static const char *const  begin[] = { "BEGIN" };
 
     bulk = run->admitted->request->bulk;
 
@@ -89,24 +88,20 @@ df_bulk_run_start(df_run_t *run)
         return rc;
     }
 
-    whole->hold = (state->compiled.checked || state->request->dry_run);
+    whole->hold = (state->compiled.checked || state->request->dry_run)
+                  && state->compiled.statements.nelts;
 
-    if (df_bulk_statements(state, run->pool, begin, whole->hold) != NGX_OK) {
-        return NGX_ERROR;
+    n = 0;
+
+    if (whole->hold) {
+        before[n++] = "BEGIN";
+        n += df_bulk_timeout(state, run->pool, state->request->model
+                                               ->database->statement_timeout,
+                             &before[n]);
     }
 
-    if (state->compiled.statements.nelts == 0) {
-        ev = &state->base.again;
-
-        ev->handler = df_bulk_run_empty;
-        ev->data = state;
-        ev->log = run->log;
-
-        ngx_post_event(ev, &ngx_posted_events);
-
-        run->state = state;
-
-        return NGX_OK;
+    if (df_bulk_statements(state, run->pool, before, n) != NGX_OK) {
+        return NGX_ERROR;
     }
 
     rc = df_bulk_run_submit(state);
@@ -122,11 +117,26 @@ df_bulk_run_start(df_run_t *run)
 static ngx_int_t
 df_bulk_run_submit(df_bulk_state_t *state)
 {
+    ngx_event_t      *ev;
     df_pg_spec_t      spec;
     df_pg_error_t     error;
     df_bulk_whole_t  *whole;
 
     whole = (df_bulk_whole_t *) state;
+
+    /* without records the answer is known, but not to be given from here */
+
+    if (state->compiled.statements.nelts == 0) {
+        ev = &state->base.again;
+
+        ev->handler = df_bulk_run_empty;
+        ev->data = state;
+        ev->log = state->base.run->log;
+
+        ngx_post_event(ev, &ngx_posted_events);
+
+        return NGX_OK;
+    }
 
     state->base.tries++;
 

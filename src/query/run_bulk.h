@@ -70,6 +70,10 @@ void df_bulk_state_stop(df_bulk_state_t *state);
 ngx_int_t df_bulk_statements(df_bulk_state_t *state, ngx_pool_t *pool,
     const char *const *before, ngx_uint_t n);
 
+/* adds a text to those, when the timeout has to be said; 0 or 1 */
+ngx_uint_t df_bulk_timeout(df_bulk_state_t *state, ngx_pool_t *pool,
+    ngx_msec_t timeout, const char **before);
+
 /* df_pg_callbacks_t's; data is a df_bulk_state_t */
 void df_bulk_result(void *data, ngx_uint_t i, PGresult *res, ngx_uint_t row,
     ngx_uint_t n);
@@ -77,9 +81,6 @@ void df_bulk_result(void *data, ngx_uint_t i, PGresult *res, ngx_uint_t row,
 void df_bulk_result_reset(df_bulk_state_t *state);
 /* marks the records that should have been found, and were not; their number */
 ngx_uint_t df_bulk_missing(df_bulk_state_t *state);
-
-/* run_bulk_each.c: fewer records may not be refused */
-ngx_uint_t df_bulk_is_data(const df_pg_error_t *error);
 
 /* run_bulk_answer.c */
 
@@ -93,6 +94,8 @@ const df_bulk_part_t *df_bulk_failed(const df_bulk_state_t *state,
     const df_pg_error_t *error);
 void df_bulk_missing_problem(const df_bulk_state_t *state,
     const df_bulk_record_t *record, df_problem_t *problem);
+/* fewer records may not be refused */
+ngx_uint_t df_bulk_is_data(const df_pg_error_t *error);
 /* the connection is gone with a transaction that was not committed */
 void df_bulk_undone(const df_bulk_state_t *state, df_problem_t *problem);
 

@@ -48,11 +48,11 @@ static void df_bulk_each_post(df_bulk_each_t *each);
 static void df_bulk_each_next(ngx_event_t *ev);
 static ngx_int_t df_bulk_each_compile(df_bulk_each_t *each);
 static ngx_uint_t df_bulk_each_before(df_bulk_each_t *each,
-    const char **before);
+    ngx_msec_t timeout, const char **before);
 static void df_bulk_each_again(ngx_event_t *ev);
 static void df_bulk_each_send(df_bulk_each_t *each);
 static ngx_int_t df_bulk_each_submit(df_bulk_each_t *each,
-    df_pg_error_t *error);
+    ngx_msec_t timeout, df_pg_error_t *error);
 static void df_bulk_each_done(void *data, const df_pg_error_t *error);
 static void df_bulk_each_well(df_bulk_each_t *each);
 static void df_bulk_each_refused(df_bulk_each_t *each,
@@ -225,7 +225,8 @@ df_bulk_each_compile(df_bulk_each_t *each)
 /* a range that is tried again has another beginning */
 
 static ngx_uint_t
-df_bulk_each_before(df_bulk_each_t *each, const char **before)
+df_bulk_each_before(df_bulk_each_t *each, ngx_msec_t timeout,
+    const char **before)
 {
     ngx_uint_t  n;
 
@@ -237,18 +238,17 @@ df_bulk_each_before(df_bulk_each_t *each, const char **before)
                                      : "RELEASE SAVEPOINT df";
         before[n++] = "SAVEPOINT df";
 
-        return n;
+    } else {
+        if (each->failed) {
+            before[n++] = "ROLLBACK";
+        }
+
+        if (each->bulk.compiled.checked) {
+            before[n++] = "BEGIN";
+        }
     }
 
-    if (each->failed) {
-        before[n++] = "ROLLBACK";
-    }
-
-    if (each->bulk.compiled.checked) {
-        before[n++] = "BEGIN";
-    }
-
-    return n;
+    return n + df_bulk_timeout(&each->bulk, each->pool, timeout, &before[n]);
 }
 
 
@@ -265,7 +265,8 @@ static void
 df_bulk_each_send(df_bulk_each_t *each)
 {
     ngx_uint_t         n;
-    const char        *before[2];
+    ngx_msec_t         timeout;
+    const char        *before[3];
     df_pg_error_t      error;
     df_bulk_state_t   *state;
 
@@ -279,12 +280,18 @@ df_bulk_each_send(df_bulk_each_t *each)
         return;
     }
 
-    n = df_bulk_each_before(each, before);
+    timeout = state->base.deadline - ngx_current_msec;
+
+    if ((ngx_msec_int_t) timeout <= 0) {
+        timeout = 1;
+    }
+
+    n = df_bulk_each_before(each, timeout, before);
 
     error.failure = DF_PG_NO_MEMORY;
 
     if (df_bulk_statements(state, each->pool, before, n) != NGX_OK
-        || df_bulk_each_submit(each, &error) != NGX_OK)
+        || df_bulk_each_submit(each, timeout, &error) != NGX_OK)
     {
         df_bulk_each_rest(each, &error);
     }
@@ -292,10 +299,10 @@ df_bulk_each_send(df_bulk_each_t *each)
 
 
 static ngx_int_t
-df_bulk_each_submit(df_bulk_each_t *each, df_pg_error_t *error)
+df_bulk_each_submit(df_bulk_each_t *each, ngx_msec_t timeout,
+    df_pg_error_t *error)
 {
     ngx_uint_t        n;
-    ngx_msec_t        timeout;
     df_pg_spec_t      spec;
     df_bulk_state_t  *state;
 
@@ -304,11 +311,6 @@ df_bulk_each_submit(df_bulk_each_t *each, df_pg_error_t *error)
     df_bulk_result_reset(state);
 
     n = state->first + state->compiled.statements.nelts;
-    timeout = state->base.deadline - ngx_current_msec;
-
-    if ((ngx_msec_int_t) timeout <= 0) {
-        timeout = 1;
-    }
 
     if (state->base.job) {
         if (df_pg_continue(state->base.job, state->statements, n, timeout)
@@ -487,32 +489,6 @@ df_bulk_each_refused(df_bulk_each_t *each, const df_pg_error_t *error)
     }
 
     df_bulk_each_rest(each, error);
-}
-
-
-/* what a record may be to blame for, by the class of the SQLSTATE; those that
-   collide may collide less when they are fewer */
-
-ngx_uint_t
-df_bulk_is_data(const df_pg_error_t *error)
-{
-    ngx_uint_t  i;
-
-    static const char *const  classes[] = {
-        "21", "22", "23", "27", "40", "44", "54", "55P03", "P0", "PT"
-    };
-
-    for (i = 0; i < sizeof(classes) / sizeof(classes[0]); i++) {
-        if (error->failure == DF_PG_SQL
-            && ngx_strncmp(error->sqlstate, classes[i],
-                           ngx_strlen(classes[i]))
-               == 0)
-        {
-            return ngx_strcmp(error->sqlstate, "40003") != 0;
-        }
-    }
-
-    return 0;
 }
 
 

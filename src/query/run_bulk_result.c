@@ -102,6 +102,28 @@ df_bulk_statements(df_bulk_state_t *state, ngx_pool_t *pool,
 }
 
 
+/* behind a pooler nothing is kept for a session: the timeout of a held job's
+   transaction is its own */
+
+ngx_uint_t
+df_bulk_timeout(df_bulk_state_t *state, ngx_pool_t *pool, ngx_msec_t timeout,
+    const char **before)
+{
+    ngx_str_t  sql;
+
+    if (state->request->model->database->prepare) {
+        return 0;
+    }
+
+    sql = df_str_printf(pool, "SELECT set_config('statement_timeout', '%M', "
+                        "true)", timeout);
+
+    *before = (const char *) sql.data;
+
+    return 1;
+}
+
+
 void
 df_bulk_result_reset(df_bulk_state_t *state)
 {
