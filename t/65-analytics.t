@@ -484,6 +484,10 @@ location /api/reports/ {
 }
 
 location /api/other {
+    limit_except GET { deny all; }
+
+    if ($arg_closed) { return 403; }
+
     dataflow_analytics {
         report p-smallint    { from visits; value n "count(*)"; param p smallint;     filter "rating = $p"; }
         report p-integer     { from visits; value n "count(*)"; param p integer;      filter "guests = $p"; }
@@ -768,6 +772,9 @@ for my $place ('/api/reports/', $path, '/api/reports/all') {
 }
 
 is($t->head($path)->code, 200, 'HEAD');
+is($t->get('/api/other/like')->code, 200, 'limit_except lets GET through');
+is($t->post('/api/other/like', {})->code, 403, 'and nothing else');
+is($t->get('/api/other/like?closed=1')->code, 403, 'if');
 is($t->get('/api/reports')->code, 301,
    'the path without its slash is redirected');
 

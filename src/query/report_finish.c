@@ -353,11 +353,13 @@ df_report_finish_fixed(df_report_finish_t *f)
     df_param_t          *param;
     df_output_t         *output;
     df_report_t         *report;
-    df_report_clause_t  *clause, *value;
+    df_report_clause_t  *clause, *group, *value;
 
     report = f->report;
     param = report->params.elts;
     output = report->outputs.elts;
+    group = report->groups.elts;
+    value = report->values.elts;
 
     for (i = 0; i < report->outputs.nelts; i++) {
         bits = 0;
@@ -365,12 +367,8 @@ df_report_finish_fixed(df_report_finish_t *f)
         (void) df_expr_walk(output[i].expr, df_report_finish_visit, &bits);
         f->used |= bits;
 
-        clause = report->groups.elts;
-        value = report->values.elts;
-
-        if (i >= report->groups.nelts) {
-            clause = &value[i - report->groups.nelts] - i;
-        }
+        clause = output[i].group ? &group[i]
+                                 : &value[i - report->groups.nelts];
 
         for (n = 0; n < report->params.nelts; n++) {
             if (!(bits & (1u << n))
@@ -384,7 +382,7 @@ df_report_finish_fixed(df_report_finish_t *f)
                           "and a %V can not be: add \"required\" or "
                           "\"default=...\" to it in %V",
                           &param[n].field.name, &report->name,
-                          &clause[i].directive, &clause[i].where);
+                          &clause->directive, &clause->where);
             return NGX_ERROR;
         }
     }
