@@ -128,12 +128,148 @@ $t->write_conf(http => '', models => DataflowTest::OpenAPI::models());
 $t->reload;
 $t->wait_ready;
 
-DataflowTest::OpenAPI::script($t, $_) for qw(document values parameters);
+DataflowTest::OpenAPI::script($t, 'document');
 DataflowTest::OpenAPI::script($t, 'document', '/patterns.json');
 
 cmp_ok(length $t->get('/patterns.json')->body, '<',
        length $t->get('/openapi.json')->body,
        'conditions as patterns make it smaller');
+
+
+# patterns: PCRE in nginx.conf, ECMAScript in the document as far as both read
+# them alike
+
+my @alike = ('^a', 'b$', '^[A-Z]{2}-\d{4,5}$', '^[^@ ]+@[^@ ]+$', 'a|b|',
+             '^(?:a|b)*?c+$', '\bab\b', '[\w.-]+', '[\]\\\\^-]', '^\S*$', 'é',
+             '^.{3}$', '^\.\/$', '[a-c-e]', '(a(b(c)?)?)?');
+my @apart = ('(?i)a', 'a++', 'a*+', '(?=a)b', '(?<n>a)', '(a)\1', '[[:alpha:]]',
+             '\Aa\z', 'a{,2}', '}', ']', '[]a]', '[\d-z]', '\h', '(?#x)a',
+             '\-', '\p{L}', '^*a', 'a{2}{3}', '(?>a)', '\Qa\E', '[\b]',
+             '(*UTF8)a', '\x41');
+
+sub quoted { return $_[0] =~ s/(["\\])/\\$1/gr }
+
+
+sub with_patterns {
+    my @patterns = @_;
+
+    my $fields = join "\n", map { sprintf 'field p%d text "pattern=%s";', $_,
+                                          quoted($patterns[$_]) }
+                            0 .. $#patterns;
+
+    $t->write_conf(http => '', migrate => 'off', models => <<"CONF");
+        location /api/patterns { dataflow_model patterns { $fields } }
+        location = /openapi.json { dataflow_openapi; }
+CONF
+
+    return ($t->check_conf)[0];
+}
+
+
+sub differing {
+    my ($fields, $name, @patterns) = @_;
+
+    utf8::decode($_) for @patterns;
+
+    return [ @patterns[grep { ($fields->{"p$_"}{$name} // '')
+                              ne $patterns[$_] } 0 .. $#patterns] ];
+}
+
+for (['pattern', @alike],
+     ['x-dataflow-pattern', grep { with_patterns($_) } @apart])
+{
+    my ($name, @patterns) = @$_;
+
+    with_patterns(@patterns);
+    $t->reload;
+
+    my $fields = $t->get('/openapi.json')->json->{components}{schemas}
+                   {'patterns.create'}{properties};
+
+    is_deeply(differing($fields, $name, @patterns), [], $name);
+}
+
+
+# expressions of any kind that PCRE takes
+
+srand($ENV{DATAFLOW_SEED} //= 66);
+diag("DATAFLOW_SEED=$ENV{DATAFLOW_SEED}");
+
+my @pieces = ('a', 'b', '0', 'Z', '_', '-', ' ', '.', '\.', '\d', '\w', '\s',
+              '\D', '\W', '\S', '[a-c]', '[^a-c]', '[\w-]', '[^\d_]', '[0-]',
+              '[-a]', '\/', '\[', '\\\\', 'é', '[é-ü]', ',', '@', '\t', '\b');
+my @times = ('') x 6;
+push @times, '*', '+', '?', '{2}', '{1,}', '{0,2}', '*?', '+?', '{1,2}?';
+
+sub expression {
+    my ($depth) = @_;
+
+    my $text = join '', map {
+        my $piece = $depth && rand() < 0.2
+                    ? (rand() < 0.5 ? '(' : '(?:') . expression($depth - 1)
+                      . ')'
+                    : $pieces[rand @pieces];
+        $piece . ($piece eq '\b' ? '' : $times[rand @times]);
+    } 1 .. 1 + rand 4;
+
+    return rand() < 0.2 ? "$text|" . expression(0) : $text;
+}
+
+with_patterns(map { my $text = expression(2);
+                    rand() < 0.6 ? "^(?:$text)\$" : $text } 1 .. 90);
+$t->write_conf(migrate => 'apply');
+$t->reload;
+$t->wait_ready;
+
+DataflowTest::OpenAPI::script($t, 'patterns', '/openapi.json',
+                              $ENV{DATAFLOW_SEED});
+
+# two servers, and two databases with a model of the same name
+
+$t->write_conf(migrate => 'off', http => <<"CONF", models => <<'MODELS');
+    dataflow_database other { primary "dbname=other"; }
+
+    server {
+        listen 127.0.0.1:@{[ $t->port ]};
+        server_name other;
+        dataflow test;
+
+        location /api/parents {
+            dataflow_model parents { field name text; }
+        }
+        location /openapi.json { dataflow_openapi; }
+    }
+CONF
+    server_name here;
+    location /api/children {
+        dataflow_model children {
+            field parent_id bigint;
+            relation parent parents parent_id;
+        }
+    }
+    location /a { dataflow_model same { field a text; } }
+    location /b { dataflow other; dataflow_model same { field b text; } }
+    location /openapi.json { dataflow_openapi; }
+MODELS
+
+$t->reload;
+
+my $here = $t->get('/openapi.json', Host => 'here')->json;
+my $there = $t->get('/openapi.json', Host => 'other')->json;
+
+is_deeply([ sort grep { !/\./ } keys %{ $there->{'x-dataflow'}{models} } ],
+          [ 'parents' ], 'a document tells of its own server');
+is_deeply([ sort keys %{ $here->{'x-dataflow'}{models} } ],
+          [ 'children', 'other.same', 'test.same' ],
+          'models of one name are told apart by their databases');
+is($here->{paths}{'/b'}{get}{operationId}, 'other.same_list',
+   'in operationIds too');
+is_deeply($here->{components}{schemas}{children}{properties}{parent}{anyOf}[0],
+          { type => 'object' }, 'of a model of another server there is no more');
+is_deeply($there->{components}{schemas}{parents}{properties}{children}{items},
+          { type => 'object' }, 'in both directions');
+
+
 
 # nginx.conf
 

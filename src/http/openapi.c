@@ -34,6 +34,7 @@ static ngx_int_t df_openapi_init(df_openapi_t *doc, ngx_pool_t *pool);
 static ngx_int_t df_openapi_print(df_openapi_t *doc,
     df_http_openapi_t *openapi, ngx_str_t *text);
 static ngx_int_t df_openapi_info(df_writer_t *w, df_http_openapi_t *openapi);
+static void df_openapi_functions(df_writer_t *w, ngx_uint_t aggregates);
 static void df_openapi_part(df_writer_t *w, df_writer_t *part);
 static ngx_int_t df_openapi_keep(ngx_conf_t *cf, df_http_openapi_t *openapi,
     ngx_str_t *text);
@@ -369,7 +370,11 @@ df_openapi_print(df_openapi_t *doc, df_http_openapi_t *openapi,
 
     df_json_put(&w, "'x-dataflow':{'version':1,'types':{");
     df_openapi_part(&w, &doc->types);
-    df_json_put(&w, "},'models':{");
+    df_json_put(&w, "},'functions':[");
+    df_openapi_functions(&w, 0);
+    df_json_put(&w, "],'aggregates':[");
+    df_openapi_functions(&w, 1);
+    df_json_put(&w, "],'models':{");
     df_openapi_part(&w, &doc->models);
     df_json_put(&w, "},'reports':[");
     df_openapi_part(&w, &doc->reports);
@@ -405,6 +410,22 @@ df_openapi_info(df_writer_t *w, df_http_openapi_t *openapi)
     df_json_put(w, "}");
 
     return w->failed ? NGX_ERROR : NGX_OK;
+}
+
+
+static void
+df_openapi_functions(df_writer_t *w, ngx_uint_t aggregates)
+{
+    ngx_str_t   name;
+    ngx_uint_t  i, aggregate;
+
+    for (i = 0; df_query_describe_function(i, &name, &aggregate) == NGX_OK;
+         i++)
+    {
+        if (aggregate == aggregates) {
+            df_json_put(w, "'%V'", &name);
+        }
+    }
 }
 
 

@@ -3,12 +3,13 @@
  * Copyright (C) the ngx_dataflow authors
  *
  * What the tables of this folder offer, for documents that are made of models:
- * the operators that a field takes and the parameters of an operation.
+ * the operators that a field takes, the parameters of an operation and the
+ * functions of expressions.
  */
 
 
 #include <ngx_config.h>
-#include "query/query_internal.h"
+#include "query/expr_internal.h"
 
 
 ngx_int_t
@@ -83,6 +84,25 @@ df_query_describe_parameter(df_operation_t op, ngx_uint_t n, ngx_str_t *name)
     }
 
     *name = parameter->name;
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+df_query_describe_function(ngx_uint_t n, ngx_str_t *name,
+    ngx_uint_t *aggregate)
+{
+    const df_function_t  *function;
+
+    function = df_expr_function_at(n);
+
+    if (function == NULL) {
+        return NGX_DECLINED;
+    }
+
+    *name = function->name;
+    *aggregate = function->aggregate;
 
     return NGX_OK;
 }

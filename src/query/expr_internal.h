@@ -56,6 +56,8 @@ struct df_function_s {
 /* the first row of a name; NULL when there is none.  sign: of an operator */
 const df_function_t *df_expr_function(const ngx_str_t *name, ngx_uint_t sign);
 const df_function_t *df_expr_function_json(const ngx_str_t *name);
+/* the n-th that is called by its name, NULL behind the last */
+const df_function_t *df_expr_function_at(ngx_uint_t n);
 /* the next row of the same name, or NULL */
 const df_function_t *df_expr_function_next(const df_function_t *function);
 /* how JSON calls it, without $ */

@@ -407,6 +407,27 @@ df_expr_function(const ngx_str_t *name, ngx_uint_t sign)
 
 
 const df_function_t *
+df_expr_function_at(ngx_uint_t n)
+{
+    ngx_uint_t            i;
+    const df_function_t  *f;
+
+    for (i = 0; i < DF_EXPR_FUNCTIONS; i++) {
+        f = &df_expr_functions[i];
+
+        if (!f->sign
+            && (i == 0 || !df_query_same(&f->name, &f[-1].name))
+            && n-- == 0)
+        {
+            return f;
+        }
+    }
+
+    return NULL;
+}
+
+
+const df_function_t *
 df_expr_function_json(const ngx_str_t *name)
 {
     ngx_uint_t  i;

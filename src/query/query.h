@@ -335,6 +335,9 @@ ngx_int_t df_query_describe_update(const df_field_t *field, ngx_uint_t n,
     df_operator_info_t *info);
 ngx_int_t df_query_describe_parameter(df_operation_t op, ngx_uint_t n,
     ngx_str_t *name);
+/* the n-th function of expressions */
+ngx_int_t df_query_describe_function(ngx_uint_t n, ngx_str_t *name,
+    ngx_uint_t *aggregate);
 
 
 /* gate */
