@@ -24,6 +24,10 @@ static void df_http_import_abandon(df_http_ctx_t *ctx);
 /* of a body that another module has put into a file */
 #define DF_HTTP_IMPORT_PIECE  16384
 
+/* bytes of a file, behind which others have their turn: it is all there, and
+   what nginx reads of a socket at a time is not much more */
+#define DF_HTTP_IMPORT_TURN   (1024 * 1024)
+
 
 ngx_int_t
 df_http_import(df_http_ctx_t *ctx)
@@ -121,7 +125,7 @@ df_http_import_go_on(df_http_ctx_t *ctx)
 
 
 /* NGX_OK, the import has all of it; NGX_AGAIN, it takes no more now; NGX_BUSY:
-   more is to come from the client */
+   more is to come from the client, or of a file in the next turn */
 
 static ngx_int_t
 df_http_import_read(df_http_ctx_t *ctx)
@@ -218,18 +222,28 @@ df_http_import_buf(df_http_ctx_t *ctx, ngx_buf_t *b)
 static ngx_int_t
 df_http_import_file(df_http_ctx_t *ctx, ngx_buf_t *b)
 {
-    off_t       left;
-    u_char     *p;
-    size_t      size;
-    ssize_t     n;
-    ngx_int_t   rc;
-    u_char      piece[DF_HTTP_IMPORT_PIECE];
+    off_t         left, end;
+    u_char       *p;
+    size_t        size;
+    ssize_t       n;
+    ngx_int_t     rc;
+    ngx_event_t  *rev;
+    u_char        piece[DF_HTTP_IMPORT_PIECE];
+
+    end = b->file_pos + DF_HTTP_IMPORT_TURN;
 
     for ( ;; ) {
         left = b->file_last - b->file_pos;
 
         if (left == 0) {
             return NGX_OK;
+        }
+
+        if (b->file_pos >= end) {
+            rev = ctx->request->connection->read;
+            ngx_post_event(rev, &ngx_posted_next_events);
+
+            return NGX_BUSY;
         }
 
         size = (size_t) ngx_min(left, (off_t) sizeof(piece));

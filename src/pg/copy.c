@@ -209,6 +209,12 @@ df_pg_copy_result(df_pg_conn_t *conn, PGresult *res)
 
         if (conn->copy == DF_PG_COPY_BEGIN) {
             df_pg_copy_opened(conn);
+
+        } else {
+
+            /* its end could not even be put, and this would be told again */
+
+            conn->broken = 1;
         }
 
         break;

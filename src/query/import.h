@@ -118,7 +118,9 @@ typedef struct {
     ngx_uint_t            line;
 } df_import_line_t;
 
-#define DF_IMPORT_LINES  4096       /* of a set, where rows do not */
+/* so many times rows may not, in a set that is COPYed, and in all */
+#define DF_IMPORT_LINES      4096
+#define DF_IMPORT_ALL_LINES  65536
 
 typedef struct {
     ngx_queue_t           queue;
@@ -153,6 +155,7 @@ typedef struct {
     ngx_uint_t            n;
     ngx_uint_t            used;     /* of them, those that have rows */
     size_t                bytes;    /* that were not put, of all */
+    ngx_uint_t            nlines;   /* of all */
 } df_import_sets_t;
 
 ngx_int_t df_import_sets_init(df_import_sets_t *sets, ngx_pool_t *pool,
@@ -243,6 +246,7 @@ typedef struct {
                                        comes next */
     ngx_uint_t            rows;
     ngx_uint_t            bad;      /* of them */
+    size_t                told;     /* bytes of what is wrong with them */
     int64_t               highest;  /* key that was kept of an identity */
     df_import_sets_t      sets;
 

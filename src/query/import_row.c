@@ -16,6 +16,9 @@
 
 #define DF_IMPORT_SCRATCH  16384
 
+/* bytes of problems, behind which none is told: names may be as long as rows */
+#define DF_IMPORT_TOLD     262144
+
 
 static void df_import_scratch_destroy(void *data);
 static ngx_int_t df_import_identities(df_import_t *import);
@@ -376,7 +379,9 @@ df_import_row_tell(df_import_t *import, const cJSON *body)
     df_request_t        row;
     df_problem_item_t  *item;
 
-    if (import->run->problem.items.nelts == DF_PROBLEM_MAX_ITEMS) {
+    if (import->run->problem.items.nelts == DF_PROBLEM_MAX_ITEMS
+        || import->told >= DF_IMPORT_TOLD)
+    {
         return NGX_DECLINED;
     }
 
@@ -650,7 +655,9 @@ df_import_refuse(df_import_t *import, const ngx_str_t *name, const char *code,
 
     problem = &import->run->problem;
 
-    if (problem->items.nelts == DF_PROBLEM_MAX_ITEMS) {
+    if (problem->items.nelts == DF_PROBLEM_MAX_ITEMS
+        || import->told >= DF_IMPORT_TOLD)
+    {
         return;
     }
 
@@ -661,6 +668,8 @@ df_import_refuse(df_import_t *import, const ngx_str_t *name, const char *code,
     if (df_str_copy(problem->pool, &copy, name->data, name->len) != NGX_OK) {
         return;
     }
+
+    import->told += copy.len + text.len;
 
     (void) df_problem_add(problem, DF_PROBLEM_VALIDATION_FAILED,
                           DF_AT_POINTER, &copy, code, "%V", &text);

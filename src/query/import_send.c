@@ -300,6 +300,7 @@ df_import_is_pressed(const df_import_t *import)
     own = import->set ? import->set->pos - import->set->sent : 0;
 
     return import->sets.used == DF_IMPORT_SETS
+           || import->sets.nlines >= DF_IMPORT_ALL_LINES
            || import->sets.bytes - own >= DF_IMPORT_OTHERS;
 }
 

@@ -11,8 +11,9 @@
 #include "query/import.h"
 
 
-/* the memory that an empty set may keep */
-#define DF_IMPORT_KEEP  131072
+/* the memory that an empty set may keep, and the lines */
+#define DF_IMPORT_KEEP        16384
+#define DF_IMPORT_KEEP_LINES  1024
 
 
 static void df_import_sets_free(void *data);
@@ -346,6 +347,8 @@ df_import_set_line(df_import_sets_t *sets, df_import_set_t *set,
         set->max_lines = max;
     }
 
+    sets->nlines++;
+
     l = &set->lines[set->nlines++];
     l->row = set->rows + 1;
     l->line = line;
@@ -364,9 +367,21 @@ df_import_set_reserve(df_import_sets_t *sets, df_import_set_t *set, size_t n)
         return NGX_OK;
     }
 
+    /* what was put makes room, if that is worth the move */
+
     used = set->pos - set->sent;
-    size = 2 * (set->end - set->start);
-    size = ngx_max(size, used + n);
+    size = set->end - set->start;
+
+    if (used + n <= size / 2) {
+        ngx_memmove(set->start, set->sent, used);
+
+        set->sent = set->start;
+        set->pos = set->start + used;
+
+        return NGX_OK;
+    }
+
+    size = ngx_max(2 * size, used + n);
     size = ngx_max(size, 512);
 
     start = ngx_alloc(size, sets->log);
@@ -443,6 +458,7 @@ df_import_sets_done(df_import_sets_t *sets, df_import_set_t *set)
     line = df_import_sets_line(set, set->put + 1);
 
     set->rows -= set->put;
+    sets->nlines -= set->nlines;
 
     if (set->rows == 0) {
         sets->used--;
@@ -469,6 +485,7 @@ df_import_sets_done(df_import_sets_t *sets, df_import_set_t *set)
         }
     }
 
+    sets->nlines += set->nlines;
     set->put = 0;
 }
 
@@ -490,16 +507,21 @@ df_import_sets_clear(df_import_sets_t *sets, df_import_set_t *set)
 static void
 df_import_set_trim(df_import_set_t *set)
 {
-    if (set->end - set->start <= DF_IMPORT_KEEP) {
-        return;
+    if (set->max_lines > DF_IMPORT_KEEP_LINES) {
+        ngx_free(set->lines);
+
+        set->lines = NULL;
+        set->max_lines = 0;
     }
 
-    ngx_free(set->start);
+    if (set->end - set->start > DF_IMPORT_KEEP) {
+        ngx_free(set->start);
 
-    set->start = NULL;
-    set->sent = NULL;
-    set->pos = NULL;
-    set->end = NULL;
+        set->start = NULL;
+        set->sent = NULL;
+        set->pos = NULL;
+        set->end = NULL;
+    }
 }
 
 
