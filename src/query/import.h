@@ -139,6 +139,10 @@ typedef struct {
     df_import_line_t     *lines;
     ngx_uint_t            nlines;
     ngx_uint_t            max_lines;
+
+    uint32_t             *references;   /* hashes, of each row those of all
+                                           relations */
+    ngx_uint_t            max_references;   /* rows that there is room for */
 } df_import_set_t;
 
 /* so many sets hold rows at a time; when they all do, one has to be sent
@@ -150,6 +154,7 @@ typedef struct {
     ngx_log_t            *log;
     const df_model_t     *model;
     size_t                nbits;    /* bytes of "given" */
+    ngx_uint_t            nrelations;
     df_import_set_t      *last;     /* row was added to */
     ngx_queue_t           all;      /* those used last first */
     ngx_uint_t            n;
@@ -176,6 +181,10 @@ void df_import_sets_done(df_import_sets_t *sets, df_import_set_t *set);
 void df_import_sets_clear(df_import_sets_t *sets, df_import_set_t *set);
 /* the line of a row */
 ngx_uint_t df_import_sets_line(const df_import_set_t *set, ngx_uint_t row);
+/* the line of the first row that refers by the field to this key; 0: none */
+ngx_uint_t df_import_sets_refers(const df_import_sets_t *sets,
+    const df_import_set_t *set, const df_field_t *field,
+    const ngx_str_t *key);
 
 
 /* rows for the statements of a bulk, and what they are for the time being */

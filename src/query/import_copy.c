@@ -23,6 +23,8 @@
 static ngx_int_t df_import_defaults(df_import_t *import);
 static ngx_int_t df_import_copy_text(df_import_t *import, ngx_str_t *text);
 static size_t df_import_piece(const df_import_set_t *set);
+static ngx_uint_t df_import_copy_referred(const df_import_t *import,
+    const df_pg_error_t *error);
 static void df_import_writable(void *data);
 
 
@@ -203,8 +205,54 @@ df_import_copy_is_over(const df_import_t *import)
 ngx_uint_t
 df_import_copy_line(const df_import_t *import, const df_pg_error_t *error)
 {
-    return (import->set && error->line)
-           ? df_import_sets_line(import->set, error->line) : 0;
+    if (import->set == NULL) {
+        return 0;
+    }
+
+    return error->line ? df_import_sets_line(import->set, error->line)
+                       : df_import_copy_referred(import, error);
+}
+
+
+/* "Key (customer_id)=(5) …", in whatever language; a key may have parentheses
+   of its own, and then the longest that a row has is the one */
+
+static ngx_uint_t
+df_import_copy_referred(const df_import_t *import, const df_pg_error_t *error)
+{
+    u_char            *p, *last;
+    ngx_str_t          key;
+    ngx_uint_t         line, found;
+    const df_field_t  *field;
+
+    field = df_schema_constraint_field(import->request->model,
+                                       &error->constraint);
+
+    if (field == NULL || ngx_strcmp(error->sqlstate, "23503") != 0) {
+        return 0;
+    }
+
+    last = error->detail.data + error->detail.len;
+    key.data = ngx_strnstr(error->detail.data, ")=(", error->detail.len);
+
+    if (key.data == NULL) {
+        return 0;
+    }
+
+    key.data += sizeof(")=(") - 1;
+    line = 0;
+
+    for (p = key.data; p < last; p++) {
+
+        if (*p == ')') {
+            key.len = p - key.data;
+            found = df_import_sets_refers(&import->sets, import->set, field,
+                                          &key);
+            line = found ? found : line;
+        }
+    }
+
+    return line;
 }
 
 

@@ -443,14 +443,25 @@ void
 df_import_refused(df_import_t *import, ngx_uint_t line,
     const df_pg_error_t *error)
 {
-    df_problem_t  *problem;
+    df_pg_error_t   undone;
+    df_problem_t   *problem;
 
     static const ngx_str_t  row = ngx_string("");
 
     problem = &import->run->problem;
     problem->line = line;
 
-    df_query_problem(import->request, error, problem);
+    /* what was not committed is known to be undone */
+
+    undone = *error;
+
+    if (error->failure == DF_PG_OUTCOME_UNKNOWN
+        && (import->state != DF_IMPORT_COMMIT || import->request->dry_run))
+    {
+        undone.failure = DF_PG_DOWN;
+    }
+
+    df_query_problem(import->request, &undone, problem);
 
     if (line && problem->items.nelts == 0) {
         (void) df_problem_add(problem, problem->code, DF_AT_POINTER, &row,

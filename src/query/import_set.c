@@ -29,9 +29,15 @@ static ngx_int_t df_import_set_row(df_import_sets_t *sets,
 static u_char *df_import_set_value(u_char *p, const df_value_t *value);
 static ngx_int_t df_import_set_line(df_import_sets_t *sets,
     df_import_set_t *set, ngx_uint_t line);
+static ngx_int_t df_import_set_refer(df_import_sets_t *sets,
+    df_import_set_t *set, const df_value_t *values);
 static ngx_int_t df_import_set_reserve(df_import_sets_t *sets,
     df_import_set_t *set, size_t n);
 static void df_import_set_trim(df_import_set_t *set);
+
+
+#define df_import_set_has(set, i)                                             \
+    ((set)->given[(i) / 8] & (1 << (i) % 8))
 
 
 /* what COPY's text form has an escape for, which is the character's letter */
@@ -53,6 +59,7 @@ df_import_sets_init(df_import_sets_t *sets, ngx_pool_t *pool,
     sets->log = pool->log;
     sets->model = model;
     sets->nbits = (model->fields.nelts + 7) / 8;
+    sets->nrelations = model->relations.nelts;
 
     ngx_queue_init(&sets->all);
 
@@ -89,6 +96,10 @@ df_import_sets_free(void *data)
         if (set->lines) {
             ngx_free(set->lines);
         }
+
+        if (set->references) {
+            ngx_free(set->references);
+        }
     }
 }
 
@@ -102,7 +113,10 @@ df_import_sets_add(df_import_sets_t *sets, const u_char *given,
 
     set = df_import_sets_get(sets, given);
 
-    if (set == NULL || df_import_set_line(sets, set, line) != NGX_OK) {
+    if (set == NULL
+        || df_import_set_line(sets, set, line) != NGX_OK
+        || df_import_set_refer(sets, set, values) != NGX_OK)
+    {
         return NGX_ERROR;
     }
 
@@ -357,6 +371,57 @@ df_import_set_line(df_import_sets_t *sets, df_import_set_t *set,
 }
 
 
+/* a foreign key is checked when its COPY ends, and then nobody tells which row
+   it was: only which key is not there */
+
+static ngx_int_t
+df_import_set_refer(df_import_sets_t *sets, df_import_set_t *set,
+    const df_value_t *values)
+{
+    size_t                size;
+    uint32_t             *references;
+    ngx_uint_t            i, max, field;
+    const df_relation_t  *relation;
+
+    if (sets->nrelations == 0) {
+        return NGX_OK;
+    }
+
+    size = sets->nrelations * sizeof(uint32_t);
+
+    if (set->rows == set->max_references) {
+        max = set->rows ? 2 * set->rows : 16;
+
+        references = ngx_alloc(max * size, sets->log);
+        if (references == NULL) {
+            return NGX_ERROR;
+        }
+
+        if (set->references) {
+            ngx_memcpy(references, set->references, set->rows * size);
+            ngx_free(set->references);
+        }
+
+        set->references = references;
+        set->max_references = max;
+    }
+
+    references = set->references + set->rows * sets->nrelations;
+    relation = sets->model->relations.elts;
+
+    for (i = 0; i < sets->nrelations; i++) {
+        field = relation[i].field->index;
+
+        references[i] = (df_import_set_has(set, field) && !values[field].null)
+                        ? ngx_murmur_hash2(values[field].text.data,
+                                           values[field].text.len)
+                        : 0;
+    }
+
+    return NGX_OK;
+}
+
+
 static ngx_int_t
 df_import_set_reserve(df_import_sets_t *sets, df_import_set_t *set, size_t n)
 {
@@ -483,6 +548,12 @@ df_import_sets_done(df_import_sets_t *sets, df_import_set_t *set)
             set->lines[i] = set->lines[i + n];
             set->lines[i].row -= set->put;
         }
+
+        if (sets->nrelations) {
+            ngx_memmove(set->references,
+                        set->references + set->put * sets->nrelations,
+                        set->rows * sets->nrelations * sizeof(uint32_t));
+        }
     }
 
     sets->nlines += set->nlines;
@@ -552,4 +623,34 @@ df_import_sets_line(const df_import_set_t *set, ngx_uint_t row)
     l = &set->lines[low];
 
     return l->line + (row - l->row);
+}
+
+
+ngx_uint_t
+df_import_sets_refers(const df_import_sets_t *sets,
+    const df_import_set_t *set, const df_field_t *field, const ngx_str_t *key)
+{
+    uint32_t              hash;
+    ngx_uint_t            i, row;
+    const df_relation_t  *relation;
+
+    hash = ngx_murmur_hash2(key->data, key->len);
+    relation = sets->model->relations.elts;
+
+    for (i = 0; i < sets->nrelations; i++) {
+
+        if (relation[i].field != field
+            || !df_import_set_has(set, field->index))
+        {
+            continue;
+        }
+
+        for (row = 1; row <= set->put; row++) {
+            if (set->references[(row - 1) * sets->nrelations + i] == hash) {
+                return df_import_sets_line(set, row);
+            }
+        }
+    }
+
+    return 0;
 }
