@@ -528,6 +528,13 @@ subtest 'delete by keys' => sub {
     is($r->code, 409, 'referred to');
     is($r->json->{detail}, 'other records refer to this one', 'said so');
     is_deeply(items($r), { '/ids/2' => 'reference' }, 'which');
+    is($r->json->{errors}[0]{detail}, 'other records refer to this one',
+       'and what it is about that one');
+
+    $r = bulk({ operation => 'upsert', on => ['sku'], update => ['sku'],
+                records => [{ sku => 'a', name => 'a' }] });
+    is_deeply(items($r), { '/update/0' => 'readonly' },
+              'what says which record it is cannot be updated');
 
     $r = bulk({ operation => 'delete', ids => [1, 2, 99] }, '/api/makers');
     is($r->code, 404, 'not there');

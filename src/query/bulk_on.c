@@ -13,6 +13,8 @@
 
 static const df_field_t *df_bulk_on_field(df_bulk_t *bulk,
     const ngx_str_t *name, const df_place_t *place, df_problem_t *problem);
+static ngx_uint_t df_bulk_on_has(const df_bulk_t *bulk,
+    const df_field_t *field);
 static const df_place_t *df_bulk_on_place(const df_place_t *list,
     ngx_uint_t i, df_place_t *place);
 static ngx_int_t df_bulk_on_unique(df_bulk_t *bulk);
@@ -109,10 +111,10 @@ df_bulk_update(df_bulk_t *bulk, const ngx_array_t *names,
             return NGX_DECLINED;
         }
 
-        if (field->key) {
+        if (field->key || df_bulk_on_has(bulk, field)) {
             return df_query_refuse(problem, DF_PROBLEM_INVALID_VALUE, where,
-                                   "readonly", "the key of a record that is "
-                                   "there stays");
+                                   "readonly", "\"%V\" says which record it "
+                                   "is, and stays", &name[i]);
         }
 
         if (bulk->update[field->index]) {
@@ -124,6 +126,21 @@ df_bulk_update(df_bulk_t *bulk, const ngx_array_t *names,
     }
 
     return NGX_OK;
+}
+
+
+static ngx_uint_t
+df_bulk_on_has(const df_bulk_t *bulk, const df_field_t *field)
+{
+    ngx_uint_t  i;
+
+    for (i = 0; i < bulk->non; i++) {
+        if (bulk->on[i] == field) {
+            return 1;
+        }
+    }
+
+    return 0;
 }
 
 

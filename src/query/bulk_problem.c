@@ -71,10 +71,6 @@ df_bulk_blame(const df_request_t *r, const df_pg_error_t *error,
         return;
     }
 
-    if (n == 0) {
-        return;
-    }
-
     pool = ngx_create_pool(1024, problem->pool->log);
     if (pool == NULL) {
         return;

@@ -139,15 +139,17 @@ df_import_upsert_init(df_import_t *import)
 
     bulk->generated = r->keep_generated;
 
-    rc = df_bulk_update(bulk, r->has_updated ? &r->updated : NULL, &place,
-                        problem);
+    ngx_str_set(&place.parameter, "on");
+
+    rc = df_bulk_on(bulk, &r->on, &place, problem);
     if (rc != NGX_OK) {
         return rc;
     }
 
-    ngx_str_set(&place.parameter, "on");
+    ngx_str_set(&place.parameter, "update");
 
-    rc = df_bulk_on(bulk, &r->on, &place, problem);
+    rc = df_bulk_update(bulk, r->has_updated ? &r->updated : NULL, &place,
+                        problem);
     if (rc != NGX_OK) {
         return rc;
     }

@@ -360,7 +360,7 @@ df_query_sqlstate_item(const df_request_t *r, const df_pg_error_t *error,
     static const ngx_str_t  body = ngx_string("");
 
     field = NULL;
-    detail = df_str_printf(problem->pool, "%s", s->detail);
+    detail = problem->detail;
 
     if (error->constraint.len) {
         (void) df_str_copy(problem->pool, &problem->constraint,
