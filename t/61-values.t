@@ -522,12 +522,6 @@ sub aggregate {
                    . ' GROUP (ORDER BY {1})', '', pick(text($d), $x)) },
         sub { made('mode({1})', 'mode() WITHIN GROUP (ORDER BY {1})', '',
                    text($d)) },
-        sub { made("string_agg({1}, ', ')", "string_agg({1}, ', ' ORDER BY"
-                   . ' {1})', '', text($d)) },
-        sub { made('array_agg({1})', 'array_agg({1} ORDER BY {1})', '',
-                   pick(number($d, 'num'), same('name'), same('code'))) },
-        sub { made('array_agg(distinct {1})',
-                   'array_agg(DISTINCT {1} ORDER BY {1})', '', text($d)) },
     )->();
 
     $agg = made('{1} filter (where {2})', '{1} FILTER (WHERE {2})', '', $agg,

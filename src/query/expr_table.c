@@ -218,11 +218,6 @@ static const df_function_t  df_expr_functions[] = {
                  "corr(%1::double precision, %2::double precision)"),
     df_agg_plain("bool_and", "b", BOOLEAN, "bool_and(%1)"),
     df_agg_plain("bool_or", "b", BOOLEAN, "bool_or(%1)"),
-    df_agg_plain("string_agg", "tt", TEXT,
-                 "string_agg(%d%1, %2 ORDER BY %1)"),
-    { .name = ngx_string("array_agg"), .args = "x",
-      .result = df_expr_result_first, .sql = "array_agg(%d%1 ORDER BY %1)",
-      .aggregate = 1, .array = 1 },
 
     /* numbers */
 
