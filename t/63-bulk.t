@@ -156,6 +156,21 @@ sub items {
 }
 
 
+# transactions are rolled back behind the answer
+
+sub left_open {
+    my $n;
+
+    for (1 .. 100) {
+        $n = value("SELECT count(*) FROM pg_stat_activity WHERE state LIKE"
+                   . " 'idle in%'") or last;
+        sleep 0.02;
+    }
+
+    return $n;
+}
+
+
 sub clear { $dbh->do("TRUNCATE $_ RESTART IDENTITY") for @_ }
 
 
@@ -1097,8 +1112,7 @@ subtest 'dry run' => sub {
               [201, 409, 409, 201, 422], 'each for itself, against the others')
         or diag($r->body);
     is_deeply(rows('SELECT * FROM products ORDER BY id'), $before, 'undone');
-    is(value("SELECT count(*) FROM pg_stat_activity WHERE state LIKE"
-             . " 'idle in%'"), 0, 'no transaction is left open');
+    is(left_open(), 0, 'no transaction is left open');
 };
 
 
@@ -1157,7 +1171,7 @@ subtest 'each for itself' => sub {
     # updates, upserts, deletes
 
     $r = bulk({ operation => 'update', atomic => $false, records => [
-        { id => 1, stock => 5 }, { id => 999, stock => 1 },
+        { id => 1, stock => 5 }, { id => 999_999_999, stock => 1 },
         { id => 2, stock => { '$dec' => 9 } }, { stock => 3 }, { id => 3 },
         { id => 4, sku => 'old0' }, { id => 1, stock => 6 } ] });
     is_deeply([ map { "$_->{status}" } @{ $r->json->{results} } ],
@@ -1522,8 +1536,7 @@ subtest 'clients that leave' => sub {
     $lock->rollback;
     is_deeply(rows('SELECT id, sku, stock FROM products ORDER BY id'), $before,
               'and undone');
-    is(value("SELECT count(*) FROM pg_stat_activity WHERE state LIKE"
-             . " 'idle in%'"), 0, 'no transaction is left open');
+    is(left_open(), 0, 'no transaction is left open');
     is(bulk({ operation => 'create', records => [ product('after') ] })->code,
        200, 'others go on');
 };
