@@ -316,6 +316,35 @@ subtest 'replace' => sub {
 };
 
 
+subtest 'If-Match where it is not taken' => sub {
+    my $count = $t->dbh->selectrow_array('SELECT count(*) FROM products');
+
+    for (['', { name => 'a', price => 1 }], ['/query', {}],
+         ['/aggregate', { aggregate => { n => 'count(*)' } }],
+         ['/bulk', { operation => 'delete', all => \1 }])
+    {
+        my ($path, $body) = @$_;
+
+        for my $tag ('"1-00000000"', '*', 'x') {
+            my $r = $t->post("/api/products$path", $body, 'If-Match' => $tag);
+            is($r->code, 400, "POST $path, $tag") or diag($r->body);
+            is($r->json->{errors}[0]{header}, 'If-Match', 'is named');
+        }
+    }
+
+    my $r = $t->request('POST', '/api/products/bulk',
+                        { 'If-Match' => '*', 'Content-Type' => 'text/csv' },
+                        "name,price\na,1\n");
+    is($r->code, 400, 'an import');
+    is($r->json->{errors}[0]{header}, 'If-Match', 'is named');
+
+    is($t->dbh->selectrow_array('SELECT count(*) FROM products'), $count,
+       'nothing was done');
+    is($t->get("/api/products$_", 'If-Match' => '"1-00000000"')->code, 200,
+       "GET $_") for '', '/aggregate?count=*';
+};
+
+
 subtest 'If-Match' => sub {
     my $old = $t->get('/api/products/1')->header('ETag');
     my $r = $t->patch('/api/products/1', { stock => 1 }, 'If-Match' => $old);

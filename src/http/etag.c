@@ -14,6 +14,7 @@
 #define DF_HTTP_SIGNATURE_LEN  8
 
 
+static ngx_int_t df_http_etag_refuse(df_http_ctx_t *ctx);
 static size_t df_http_etag_signature(df_http_ctx_t *ctx, u_char **signature);
 static uint32_t df_http_etag_digest(df_http_ctx_t *ctx);
 
@@ -75,6 +76,11 @@ df_http_etag_parse(df_http_ctx_t *ctx)
         return NGX_OK;
     }
 
+    if (ctx->method->resource != DF_HTTP_ITEM) {
+        return (r->method & (NGX_HTTP_GET|NGX_HTTP_HEAD))
+               ? NGX_OK : df_http_etag_refuse(ctx);
+    }
+
     rc = df_query_parse_if_match(&ctx->query, &r->headers_in.if_match->value,
                                  &ctx->run.problem);
     if (rc != NGX_OK) {
@@ -104,6 +110,28 @@ df_http_etag_parse(df_http_ctx_t *ctx)
     ctx->query.if_match.nelts = n;
 
     return NGX_OK;
+}
+
+
+/* a write that was meant to depend on a version must not be made without */
+
+static ngx_int_t
+df_http_etag_refuse(df_http_ctx_t *ctx)
+{
+    df_problem_t  *problem;
+
+    static const ngx_str_t  name = ngx_string("If-Match");
+
+    problem = &ctx->run.problem;
+
+    (void) df_problem_set(problem, DF_PROBLEM_BAD_REQUEST,
+                          "If-Match is not taken here: it is for requests for "
+                          "one record, by its path");
+
+    return df_problem_add(problem, DF_PROBLEM_BAD_REQUEST, DF_AT_HEADER,
+                          &name, "unsupported",
+                          "a tag is that of one record: leave it out, or use "
+                          "the record's path");
 }
 
 

@@ -162,10 +162,10 @@ df_http_handler_parse(df_http_ctx_t *ctx)
 
     if (rc == NGX_OK && ctx->method->resource == DF_HTTP_ITEM) {
         rc = df_query_parse_key(query, &ctx->key, &run->problem);
+    }
 
-        if (rc == NGX_OK) {
-            rc = df_http_etag_parse(ctx);
-        }
+    if (rc == NGX_OK) {
+        rc = df_http_etag_parse(ctx);
     }
 
     query->minimal = ctx->minimal
