@@ -90,8 +90,8 @@ subtest 'rows of NDJSON' => sub {
 END
 
     is($r->code, 200);
-    is_deeply($r->json, { operation => 'create', affected => 3, inserted => 3,
-                          updated => 0 });
+    is_deeply($r->json, { operation => 'create', affected => 3,
+                          inserted => 3 }, 'as a bulk says it');
 
     my $data = $t->get('/api/items?sort=sku&fields=sku,name,price,stock,tags,'
                        . 'attrs,note')->body;

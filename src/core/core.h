@@ -169,6 +169,11 @@ ngx_int_t df_json_print(ngx_pool_t *pool, const cJSON *node, ngx_str_t *out);
 size_t df_json_escaped_length(const u_char *p, size_t len);
 u_char *df_json_escape(u_char *dst, const u_char *p, size_t len);
 
+/* a number as nginx.conf or PostgreSQL writes it, which may have a plus and
+   zeros before it; NGX_DECLINED for what JSON has none for, such as NaN */
+ngx_int_t df_json_number_text(ngx_pool_t *pool, const ngx_str_t *text,
+    ngx_str_t *json);
+
 /*
  * Appends JSON from a template, in which ' stands for " and
  *

@@ -2,8 +2,8 @@
 /*
  * Copyright (C) the ngx_dataflow authors
  *
- * JSON out: the escapes of strings, and the pointers that name parts of a
- * document.
+ * JSON out: the escapes of strings, numbers that were no JSON, and the pointers
+ * that name parts of a document.
  */
 
 
@@ -195,4 +195,34 @@ df_json_pointer_index(ngx_pool_t *pool, const ngx_str_t *parent,
     ngx_uint_t index)
 {
     return df_str_printf(pool, "%V/%ui", parent, index);
+}
+
+
+ngx_int_t
+df_json_number_text(ngx_pool_t *pool, const ngx_str_t *text,
+    ngx_str_t *json)
+{
+    u_char      *p, *last;
+    ngx_uint_t   negative;
+
+    p = text->data;
+    last = p + text->len;
+    negative = (p < last && *p == '-');
+
+    if (p < last && (*p == '-' || *p == '+')) {
+        p++;
+    }
+
+    while (last - p > 1 && *p == '0' && p[1] >= '0' && p[1] <= '9') {
+        p++;
+    }
+
+    if (p == last || *p < '0' || *p > '9') {
+        return NGX_DECLINED;
+    }
+
+    *json = df_str_printf(pool, "%s%*s", negative ? "-" : "",
+                          (size_t) (last - p), p);
+
+    return json->len ? NGX_OK : NGX_ERROR;
 }

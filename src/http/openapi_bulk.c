@@ -151,8 +151,10 @@ df_openapi_bulk_answer(df_openapi_model_t *m, df_writer_t *w)
                 "'operation':{'type':'string',"
                 "'enum':['create','update','upsert','delete']},"
                 "'affected':{'type':'integer','minimum':0},"
-                "'inserted':{'type':'integer','minimum':0},"
-                "'updated':{'type':'integer','minimum':0},", &m->name);
+                "'inserted':{'type':'integer','minimum':0,"
+                "'description':'Of a create and an upsert.'},"
+                "'updated':{'type':'integer','minimum':0,"
+                "'description':'Of an update and an upsert.'},", &m->name);
 
     df_json_put(w, "'data':{'type':'array','description':"
                 "'With return, in the order of the records.',"

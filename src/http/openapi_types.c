@@ -68,8 +68,6 @@ static void df_openapi_bound(df_writer_t *w, const df_field_t *field,
 static void df_openapi_lengths(df_writer_t *w, const df_field_t *field);
 static void df_openapi_choices(df_writer_t *w, const df_field_t *field,
     ngx_uint_t null);
-static ngx_int_t df_openapi_json_number(ngx_pool_t *pool,
-    const ngx_str_t *text, ngx_str_t *json);
 static ngx_int_t df_openapi_json_bytea(ngx_pool_t *pool, const ngx_str_t *text,
     ngx_str_t *json);
 static ngx_int_t df_openapi_json_array(ngx_pool_t *pool,
@@ -232,7 +230,7 @@ df_openapi_bound(df_writer_t *w, const df_field_t *field, const char *name,
     }
 
     if ((field->type->flags & DF_TYPE_NUMBER)
-        && df_openapi_json_number(w->pool, bound, &number) == NGX_OK)
+        && df_json_number_text(w->pool, bound, &number) == NGX_OK)
     {
         df_json_put(w, "'%s':%J", name, &number);
 
@@ -376,44 +374,12 @@ df_openapi_json(ngx_pool_t *pool, const df_field_t *field,
     }
 
     if ((type->flags & DF_TYPE_NUMBER)
-        && df_openapi_json_number(pool, text, json) == NGX_OK)
+        && df_json_number_text(pool, text, json) == NGX_OK)
     {
         return NGX_OK;
     }
 
     return df_openapi_json_string(pool, text, json);
-}
-
-
-/* nginx.conf may have a plus and zeros before it; NaN is no number of JSON */
-
-static ngx_int_t
-df_openapi_json_number(ngx_pool_t *pool, const ngx_str_t *text,
-    ngx_str_t *json)
-{
-    u_char      *p, *last;
-    ngx_uint_t   negative;
-
-    p = text->data;
-    last = p + text->len;
-    negative = (p < last && *p == '-');
-
-    if (p < last && (*p == '-' || *p == '+')) {
-        p++;
-    }
-
-    while (last - p > 1 && *p == '0' && p[1] >= '0' && p[1] <= '9') {
-        p++;
-    }
-
-    if (p == last || *p < '0' || *p > '9') {
-        return NGX_DECLINED;
-    }
-
-    *json = df_str_printf(pool, "%s%*s", negative ? "-" : "",
-                          (size_t) (last - p), p);
-
-    return json->len ? NGX_OK : NGX_ERROR;
 }
 
 

@@ -317,18 +317,23 @@ df_import_answer(df_import_t *import)
 {
     df_run_t          *run;
     df_writer_t        w;
+    df_operation_t     op;
     df_bulk_counts_t  *counts;
 
     run = import->run;
+    op = import->request->op;
     counts = &import->counts;
     run->rows = df_bulk_affected(counts);
 
     if (df_writer_init_chained(&w, run->pool, 256) != NGX_OK
         || df_writer_printf(&w, "{\"operation\":\"%V\",\"affected\":%ui,"
-                            "\"inserted\":%ui,\"updated\":%ui}",
-                            df_query_bulk_name(import->request->op), run->rows,
-                            counts->inserted, counts->updated)
-           != NGX_OK)
+                            "\"inserted\":%ui", df_query_bulk_name(op),
+                            run->rows, counts->inserted)
+           != NGX_OK
+        || (op == DF_BULK_UPSERT
+            && df_writer_printf(&w, ",\"updated\":%ui", counts->updated)
+               != NGX_OK)
+        || df_writer_add(&w, "}", 1) != NGX_OK)
     {
         return NGX_ERROR;
     }

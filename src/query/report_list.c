@@ -21,6 +21,7 @@ static void df_report_list_params(df_writer_t *w,
     const df_report_view_t *view);
 static void df_report_list_param(df_writer_t *w,
     const df_report_param_t *param);
+static void df_report_list_default(df_writer_t *w, const df_field_t *field);
 static void df_report_list_names(df_writer_t *w, const ngx_array_t *names);
 static void df_report_list_text(df_writer_t *w, const char *template,
     const ngx_str_t *text);
@@ -166,19 +167,13 @@ df_report_list_param(df_writer_t *w, const df_report_param_t *param)
 {
     const df_field_t  *field;
 
-    static const ngx_str_t  now = ngx_string("now");
-
     field = param->field;
 
     df_json_put(w, "{'name':'%V','type':'%V%s'", &field->name,
                 &field->type->name, field->array ? "[]" : "");
     df_json_put(w, param->required ? "'required':true" : "'required':false");
 
-    if (field->default_kind != DF_DEFAULT_NONE) {
-        df_report_list_text(w, "'default':'%V'",
-                            field->default_kind == DF_DEFAULT_NOW
-                            ? &now : &field->default_text);
-    }
+    df_report_list_default(w, field);
 
     if (field->choices) {
         df_json_put(w, "'enum':[");
@@ -189,6 +184,37 @@ df_report_list_param(df_writer_t *w, const df_report_param_t *param)
     df_report_list_text(w, "'description':'%V'", &field->description);
 
     df_json_put(w, "}");
+}
+
+
+/* of JSON's own types what JSON has, else the text that a client would give */
+
+static void
+df_report_list_default(df_writer_t *w, const df_field_t *field)
+{
+    ngx_str_t         json;
+    const ngx_str_t  *text;
+
+    text = &field->default_text;
+
+    if (field->default_kind == DF_DEFAULT_NONE) {
+        return;
+    }
+
+    if (field->default_kind == DF_DEFAULT_NOW) {
+        df_json_put(w, "'default':'now'");
+
+    } else if (!field->array && field->type->kind == DF_BOOLEAN) {
+        df_json_put(w, "'default':%J", text);
+
+    } else if (!field->array && (field->type->flags & DF_TYPE_NUMBER)
+               && df_json_number_text(w->pool, text, &json) == NGX_OK)
+    {
+        df_json_put(w, "'default':%J", &json);
+
+    } else {
+        df_json_put(w, "'default':'%V'", text);
+    }
 }
 
 
