@@ -405,11 +405,44 @@ df_query_output_name_at(void *list, ngx_uint_t i)
 }
 
 
+/* "visit", "visits:last" */
+
+static ngx_int_t
+df_query_output_sort_refuse(df_scope_t *scope, const ngx_array_t *outputs,
+    const ngx_str_t *name, const df_place_t *place)
+{
+    u_char     *colon;
+    ngx_str_t   before, *nearest;
+
+    colon = ngx_strlchr(name->data, name->data + name->len, ':');
+
+    before.data = name->data;
+    before.len = colon ? (size_t) (colon - name->data) : 0;
+
+    if (colon && df_query_output_find(outputs, &before)) {
+        return df_query_refuse(scope->problem, DF_PROBLEM_UNKNOWN_FIELD,
+                               place, "unknown_field",
+                               "\"%V\" is not among what is answered; behind "
+                               "a colon stands nullsfirst or nullslast", name);
+    }
+
+    nearest = df_nearest(name, outputs->elts, outputs->nelts,
+                         df_query_output_name_at);
+
+    return df_query_refuse(scope->problem, DF_PROBLEM_UNKNOWN_FIELD, place,
+                           "unknown_field",
+                           "\"%V\" is not among what is answered%s%V%s", name,
+                           nearest ? "; did you mean \"" : "",
+                           nearest ? nearest : &(ngx_str_t) ngx_null_string,
+                           nearest ? "\"?" : "");
+}
+
+
 static ngx_int_t
 df_query_output_sort(df_scope_t *scope, const ngx_array_t *outputs,
     const df_aggregate_sort_t *asked, ngx_array_t *sort)
 {
-    ngx_str_t     name, *nearest;
+    ngx_str_t     name;
     ngx_uint_t    i;
     df_sort_t     added, *s;
     df_output_t  *output;
@@ -420,16 +453,8 @@ df_query_output_sort(df_scope_t *scope, const ngx_array_t *outputs,
     output = df_query_output_find(outputs, &name);
 
     if (output == NULL) {
-        nearest = df_nearest(&name, outputs->elts, outputs->nelts,
-                             df_query_output_name_at);
-
-        return df_query_refuse(scope->problem, DF_PROBLEM_UNKNOWN_FIELD,
-                               asked->place, "unknown_field",
-                               "\"%V\" is not among what is answered%s%V%s",
-                               &name, nearest ? "; did you mean \"" : "",
-                               nearest ? nearest
-                                       : &(ngx_str_t) ngx_null_string,
-                               nearest ? "\"?" : "");
+        return df_query_output_sort_refuse(scope, outputs, &name,
+                                           asked->place);
     }
 
     added.field = &output->column;

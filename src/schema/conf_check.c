@@ -263,6 +263,36 @@ df_schema_conf_check_lengths(ngx_conf_t *cf, df_field_t *field,
 }
 
 
+#if (NGX_PCRE)
+
+/* characters, not bytes: the values are known to be UTF-8 */
+
+static const ngx_str_t  df_schema_conf_utf = ngx_string("(*UTF)");
+
+
+/* the library tells the pattern with what was put before it */
+
+static void
+df_schema_conf_pattern_reason(ngx_str_t *reason)
+{
+    size_t   len;
+    u_char  *p, *end;
+
+    len = df_schema_conf_utf.len;
+    end = reason->data + reason->len;
+
+    for (p = reason->data; p + len <= end; p++) {
+        if (ngx_memcmp(p, df_schema_conf_utf.data, len) == 0) {
+            ngx_memmove(p, p + len, end - p - len);
+            reason->len -= len;
+            return;
+        }
+    }
+}
+
+#endif
+
+
 static ngx_int_t
 df_schema_conf_check_pattern(ngx_conf_t *cf, df_field_t *field,
     df_schema_conf_words_t *words)
@@ -285,14 +315,15 @@ df_schema_conf_check_pattern(ngx_conf_t *cf, df_field_t *field,
 
     ngx_memzero(&rc, sizeof(ngx_regex_compile_t));
 
-    /* characters, not bytes: the values are known to be UTF-8 */
-
-    rc.pattern = df_str_printf(cf->pool, "(*UTF)%V", &words->pattern);
+    rc.pattern = df_str_printf(cf->pool, "%V%V", &df_schema_conf_utf,
+                               &words->pattern);
     rc.pool = cf->pool;
     rc.err.len = NGX_MAX_CONF_ERRSTR;
     rc.err.data = errstr;
 
     if (ngx_regex_compile(&rc) != NGX_OK) {
+        df_schema_conf_pattern_reason(&rc.err);
+
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "invalid pattern \"%V\" of \"%V\": %V",
                            &words->pattern, &field->name, &rc.err);
