@@ -546,6 +546,22 @@ location /m {
         field f text; }
     if ($arg_a) { proxy_pass http://127.0.0.1:1; } }
 CONF
+for my $directive ('dataflow_health', 'dataflow_openapi') {
+    bad "$directive before another handler", server =>
+        "location /m {\n$directive; #!\nproxy_pass http://127.0.0.1:1; }",
+        "\"$directive\"", '"/m"', 'of its own';
+    bad "$directive behind another handler", server =>
+        "location /m {\nproxy_pass http://127.0.0.1:1;\n$directive; #! \n}",
+        "\"$directive\"", '"/m"', 'of its own';
+    bad "$directive, and another handler in an if", server =>
+        "location /m {\n$directive; #!\n"
+        . 'if ($arg_a) { proxy_pass http://127.0.0.1:1; } }',
+        "\"$directive\"", 'of its own';
+    good "$directive, and an if without", server =>
+        "location /m {\n$directive;\n"
+        . "if (\$arg_a) { set \$a 1; }\nlimit_except GET { deny all; } }";
+}
+
 bad 'health and a model', server => <<'CONF', '"dataflow_health"', 'of its own';
 location /m {
     dataflow_model m { field f text; }
@@ -731,7 +747,7 @@ bad 'min over varchar', option => 'varchar(5) min=6', 'min "6"', 'max "5"';
 bad 'pattern of a number', option => 'integer pattern=a', '"pattern"',
     'for text and varchar';
 bad 'pattern that does not compile', option => 'text "pattern=(a"', '"(a"',
-    'pcre';
+    'pcre', 'in "(a"';
 
 bad 'enum of a number', option => 'integer enum=1,2', '"enum"',
     'for text and varchar';
@@ -840,7 +856,7 @@ bad 'relation with a bad name', related =>
     '"Customer"', 'lower-case letters';
 bad 'relation with two words', related => 'relation customer customers; #!',
     '"relation"', 'arguments',
-    'write "relation NAME MODEL FIELD [reverse=NAME];"';
+    'write "relation NAME MODEL FIELD [reverse=NAME|off];"';
 bad 'index of nothing', model => "field a text;\nindex; #!", '"index"',
     'write "index FIELD ... [unique] [where=CONDITION];"';
 bad 'relation twice', related =>
@@ -871,6 +887,7 @@ relation customer customers customer_id reverse=things;
 relation other customers customer_id reverse=others;
 relation third customers customer_id;
 relation parent things id reverse=children;
+relation uncle things id reverse=off;
 CONF
 bad 'reverse with a bad name', related =>
     'relation a customers customer_id reverse=Things; #!', '"Things"',

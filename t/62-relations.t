@@ -444,9 +444,9 @@ subtest 'refusals' => sub {
     refused('/api/orders?custmer.tier=vip', 'unknown_field',
             qr/^orders has no field or relation "custmer"; did you mean "customer"\?$/);
     refused('/api/orders?customer.teir=vip', 'unknown_field',
-            qr/^customers has no field "teir"; did you mean "tier"\?$/);
+            qr/^customers has no field "teir"; did you mean "customer\.tier"\?$/);
     refused('/api/orders?customer.regoin.name=x', 'unknown_field',
-            qr/^customers has no field or relation "regoin"; did you mean "region"\?$/);
+            qr/^customers has no field or relation "regoin"; did you mean "customer\.region"\?$/);
     refused('/api/orders?customer.secret=hush', 'unknown_field',
             qr/^customers has no field "secret"/);
     refused('/api/orders?customer.secret__ne=hush', 'unknown_field',
@@ -464,7 +464,7 @@ subtest 'refusals' => sub {
     refused('/api/orders?filter=' . enc('{"customer":5}'), 'unknown_field',
             qr/name a field behind it, as "customer\.id"$/);
     refused('/api/orders?customer.region=n', 'unknown_field',
-            qr/name a field behind it, as "region\.code"$/);
+            qr/name a field behind it, as "customer\.region\.code"$/);
     refused('/api/customers?orders.total__gt=5', 'unknown_field',
             qr/^"orders" leads from customers to many records.*: ask orders instead, which has "customer"$/);
     refused('/api/customers?orders=5', 'unknown_field', qr/to many records/);
@@ -918,6 +918,7 @@ subtest 'formats of includes' => sub {
         my $r = $t->get("/api/orders?$_", %csv);
         is($r->code, 400, "CSV: $_");
         like($r->json->{detail}, qr/text\/csv has no place/, 'said so');
+        is($r->json->{errors}[0]{parameter}, s/=.*//r, 'by what was given');
     }
 
     my $r = $t->get('/api/orders?include=lines&limit=all', %ndjson);
@@ -953,5 +954,197 @@ subtest 'includes are never SQL' => sub {
     is($_->{region}{code}, q(it's "x"), 'as they are')
         for @{ $r->json->{data} };
 };
+
+
+# what a location does not offer is not reached over relations either
+
+my $closed = DataflowTest->new(models => <<'CONF')->start;
+        location /api/orders {
+            dataflow_model orders {
+                field total        integer;
+                field customer_id  bigint;
+                field card_id      bigint;
+                field shop_id      bigint;
+                relation customer customers customer_id;
+                relation card cards card_id;
+                relation shop shops shop_id;
+                timestamps off;
+            }
+        }
+
+        location /api/customers {
+            dataflow_expose get;
+            dataflow_model customers {
+                field name     text;
+                field card_id  bigint;
+                relation card cards card_id;
+                timestamps off;
+            }
+        }
+
+        location /api/cards {
+            dataflow_expose create aggregate bulk_create;
+            dataflow_model cards { field digits text; timestamps off; }
+
+            limit_except POST { deny all; }
+        }
+
+        location /api/shops {
+            dataflow_expose list;
+            dataflow_model shops { field name text; timestamps off; }
+        }
+
+        location /api/notes {
+            dataflow_expose get create;
+            dataflow_model notes {
+                field shop_id  bigint;
+                field text     text;
+                relation shop shops shop_id;
+                timestamps off;
+            }
+        }
+
+        location /api/audits {
+            dataflow_model audits {
+                field shop_id  bigint;
+                relation shop shops shop_id reverse=off;
+                timestamps off;
+            }
+        }
+
+        location /api/reports {
+            dataflow_analytics {
+                report digits {
+                    from   orders;
+                    filter "customer.card.digits = '4711'";
+                    group  card.digits as digits;
+                    value  n "count(*)";
+                }
+            }
+        }
+
+        location = /openapi.json { dataflow_openapi; }
+CONF
+
+$closed->dbh->do($_) for
+    "INSERT INTO cards (digits) VALUES ('4711')",
+    "INSERT INTO customers (name, card_id) VALUES ('ann', 1)",
+    "INSERT INTO shops (name) VALUES ('here')",
+    'INSERT INTO orders (total, customer_id, card_id, shop_id)'
+    . ' VALUES (5, 1, 1, 1)',
+    "INSERT INTO notes (shop_id, text) VALUES (1, 'hush')",
+    'INSERT INTO audits (shop_id) VALUES (1)';
+
+subtest 'relations to what is not offered do not exist' => sub {
+    my $same = sub {
+        my ($name, $make) = @_;
+
+        # "crad" is as far from every other name as "card" is
+
+        my ($got, $want) = map { $make->($_) } 'card', 'crad';
+        my ($said, $says) = map { my $b = $_->body; $b =~ s/crad/card/g;
+                                  $b =~ s/urn:request:\w+//; $b } $got, $want;
+
+        is($got->code, 400, "$name: refused") or diag($got->body);
+        is($said, $says, "$name: as one that is not there");
+        unlike($got->body, qr/4711|cards|did you mean/, "$name: tells nothing");
+    };
+
+    for my $query ('include=NAME', 'fields=id,NAME.digits', 'fields=NAME',
+                   'include=customer.NAME', 'fields=customer.NAME.digits',
+                   'NAME.digits=4711', 'NAME.digits__contains=47', 'NAME=1',
+                   'customer.NAME.digits=4711', 'sort=NAME.digits',
+                   'sort=-customer.NAME.digits:nullsfirst', 'sort=NAME',
+                   'filter=' . enc('{"$or":[{"NAME.digits":"4711"}]}'),
+                   'filter=' . enc('{"NAME":1}'),
+                   'where=' . enc("NAME.digits = '4711'"),
+                   'where=' . enc('length(customer.NAME.digits) > 1'))
+    {
+        $same->($query, sub {
+            $closed->get("/api/orders?" . $query =~ s/NAME/$_[0]/r) });
+    }
+
+    for my $query ('group_by=NAME.digits', 'count=NAME.digits', 'min=NAME.digits',
+                   'group_by=customer.NAME.digits', 'count_distinct=NAME.digits',
+                   'aggregate=max(NAME.digits)%20as%20m',
+                   'count=*&having=max(NAME.digits)%3E1',
+                   'count=*&where=NAME.digits%20is%20null',
+                   'count=*&NAME.digits=4711')
+    {
+        $same->("aggregate: $query", sub {
+            $closed->get("/api/orders/aggregate?"
+                         . $query =~ s/NAME/$_[0]/r) });
+    }
+
+    for (['query', '{"include":["NAME"]}'], ['query', '{"sort":"NAME.digits"}'],
+         ['query', '{"where":{"$eq":["NAME.digits","\'4711\'"]}}'],
+         ['aggregate', '{"group_by":["NAME.digits"]}'],
+         ['aggregate', '{"aggregates":{"a":{"group_by":["NAME.digits"]}}}'],
+         ['bulk', '{"operation":"delete","filter":{"NAME.digits":"4711"}}'],
+         ['bulk', '{"operation":"update","set":{"total":6},'
+                  . '"where":"NAME.digits = \'4711\'"}'])
+    {
+        my ($resource, $body) = @$_;
+
+        $same->("$resource: $body", sub {
+            $closed->post("/api/orders/$resource",
+                          $body =~ s/NAME/$_[0]/r) });
+    }
+
+    is($closed->get('/api/orders')->json->{data}[0]{total}, 5,
+       'nothing was done');
+};
+
+subtest 'relations to what is offered' => sub {
+    is($closed->get('/api/orders?include=customer,shop&fields=total,'
+                    . 'customer.name,shop.name')->body,
+       '{"data":[{"total":5,"customer":{"name":"ann"},'
+       . '"shop":{"name":"here"}}],"next":null}', 'by get, and by list');
+    is($closed->get('/api/orders?customer.name=ann&sort=shop.name')->code, 200,
+       'filter and sort');
+    is($closed->get('/api/shops?include=orders')->json->{data}[0]{orders}[0]
+       {total}, 5, 'from the other end');
+
+    for my $name ('notes', 'audits') {
+        my $r = $closed->get("/api/shops?include=$name");
+        is($r->code, 400, "$name are not to be listed");
+        is($r->json->{errors}[0]{detail},
+           qq(shops has no relation "$name"; it has "orders"), 'said so');
+        is($closed->get("/api/shops?$name.id=1")->json->{errors}[0]{detail},
+           qq(shops has no field or relation "$name"), 'nor in conditions');
+    }
+
+    is($closed->get('/api/audits?include=shop')->json->{data}[0]{shop}{name},
+       'here', 'reverse=off closes one end only');
+    is($closed->get('/api/customers/1?include=crad')->json->{errors}[0]{detail},
+       'customers has no relation "crad"; it has "orders"', 'what there is');
+};
+
+subtest 'reports reach all' => sub {
+    is($closed->get('/api/reports/digits')->body,
+       '{"data":[{"digits":"4711","n":1}]}', 'nginx.conf says it');
+};
+
+subtest 'the OpenAPI document knows no other' => sub {
+    my $r = $closed->get('/openapi.json');
+    my $doc = $r->json;
+    my $models = $doc->{'x-dataflow'}{models};
+
+    is_deeply([ sort keys %{ $models->{orders}{relations} } ],
+              [qw(customer shop)], 'relations');
+    is_deeply([ sort keys %{ $models->{shops}{reverses} } ], ['orders'],
+              'reverses');
+    is_deeply([ sort keys %{ $models->{cards}{reverses} } ], ['orders'],
+              'of what is closed itself');
+    is_deeply($doc->{components}{schemas}{'orders.include'}{anyOf}[0]{enum},
+              [qw(customer shop)], 'include');
+
+    my $properties = $doc->{components}{schemas}{orders}{properties};
+    ok($properties->{customer} && !$properties->{card}, 'records');
+
+    unlike($r->body, qr/\bcard\b/, 'conditions, and all else');
+};
+
+is_deeply([ $closed->finish ], [], 'nginx ended cleanly');
 
 $t->done;

@@ -330,6 +330,8 @@ for (
     ['a name twice', 'value n "sum(total)"', '"n"'],
     ['a sort by nothing', 'value visits count(*); sort -visit',
      '"visit" is not among what is answered', 'did you mean "visits"?'],
+    ['a sort with another word', 'sort n:last',
+     '"n:last" is not among what is answered', 'nullsfirst or nullslast'],
     ['a sort twice', 'sort n -n', '"n" is given twice'],
     ['SQL', 'filter "1=1); drop table orders"', 'at character'],
     ['a comment', 'filter "paid -- x"', 'at character'],
@@ -732,8 +734,14 @@ refused('/api/reports/broken?by=0', [422, 'validation_failed'], undef,
     my $r = $t->get('/api/reports/nowhere');
 
     is($r->code, 500, 'a time zone that the database does not know');
-    unlike($r->body, qr/Middle/, 'is not told to who asks');
-    like($t->error_log, qr{time zone "Middle/Earth" of a report}, 'but logged');
+    like($r->json->{detail},
+         qr{time zone "Middle/Earth", the "timezone" of report "nowhere"$},
+         'is named');
+
+    my @lines = $t->error_log =~ m{^(.*Middle/Earth.*)$}mg;
+
+    is(scalar @lines, 1, 'and logged, once');
+    like($lines[0], qr/of report "nowhere"/, 'with the report');
 }
 
 refused('/api/other/regex?p=(', [@invalid], 'p', qr/regular expression/);
@@ -973,7 +981,10 @@ same($path, sprintf $by_country, 'true', 'true');
     is_deeply([ map { "$_->{name} $_->{type}" } @{ $first->{columns} } ],
               ['country text', 'visits bigint', 'people bigint',
                'paid numeric', 'mean numeric'], 'the list: columns');
-    is($list->{reports}[2]{parameters}[0]{default}, 10, 'the list: defaults');
+    my ($params) = $t->get('/api/reports/')->body
+                   =~ /("name":"percent".*?\])/;
+    like($params, qr/"default":10\}/, 'the list: a number is one');
+    like($params, qr/"default":"true"\}/, 'the list: a text is one');
     is_deeply($list->{dashboards}[0]{reports},
               [qw(by-country totals by-month)], 'the list: dashboards');
     is_deeply([ map { $_->{name} . ($_->{required} ? '!' : '') }

@@ -25,6 +25,9 @@ static char *df_http_merge_model(ngx_conf_t *cf, df_http_loc_conf_t *conf,
     ngx_http_core_loc_conf_t *clcf);
 static char *df_http_merge_analytics(ngx_conf_t *cf, df_http_loc_conf_t *conf,
     ngx_http_core_loc_conf_t *clcf);
+static char *df_http_merge_handler(ngx_conf_t *cf,
+    ngx_http_core_loc_conf_t *clcf, ngx_http_handler_pt handler,
+    const char *directive, u_char *file, ngx_uint_t line);
 static ngx_str_t *df_http_conf_operation_at(void *list, ngx_uint_t i);
 
 
@@ -196,6 +199,8 @@ df_http_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
         conf->analytics = prev->analytics;
         conf->path = prev->path;
         conf->health = prev->health;
+        conf->health_file = prev->health_file;
+        conf->health_line = prev->health_line;
         conf->openapi = prev->openapi;
 
         /* a request enters "if" with its handler, but "limit_except" without */
@@ -223,6 +228,18 @@ df_http_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
 
     if (conf->analytics) {
         return df_http_merge_analytics(cf, conf, clcf);
+    }
+
+    if (conf->openapi) {
+        return df_http_merge_handler(cf, clcf, df_http_openapi_handler,
+                                     "dataflow_openapi", conf->openapi->file,
+                                     conf->openapi->line);
+    }
+
+    if (conf->health) {
+        return df_http_merge_handler(cf, clcf, df_http_health_handler,
+                                     "dataflow_health", conf->health_file,
+                                     conf->health_line);
     }
 
     return NGX_CONF_OK;
@@ -298,7 +315,10 @@ df_http_merge_model(ngx_conf_t *cf, df_http_loc_conf_t *conf,
         return NGX_CONF_ERROR;
     }
 
+    /* "if" and "limit_except" say nothing of either, they inherit both */
+
     model->database = conf->database;
+    model->offered = conf->rules.expose;
 
     /*
      * nginx would answer 413 with a page of its own before the handler is
@@ -328,14 +348,11 @@ df_http_merge_analytics(ngx_conf_t *cf, df_http_loc_conf_t *conf,
         return NGX_CONF_ERROR;
     }
 
-    if (clcf->handler != df_http_analytics_handler
-        && !(clcf->noname && clcf->handler == NULL))
+    if (df_http_merge_handler(cf, clcf, df_http_analytics_handler,
+                              "dataflow_analytics", analytics->file,
+                              analytics->line)
+        != NGX_CONF_OK)
     {
-        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
-                      "location \"%V\" of \"dataflow_analytics\" has a "
-                      "directive that answers instead of it: move it to a "
-                      "location of its own in %s:%ui",
-                      &clcf->name, analytics->file, analytics->line);
         return NGX_CONF_ERROR;
     }
 
@@ -347,6 +364,28 @@ df_http_merge_analytics(ngx_conf_t *cf, df_http_loc_conf_t *conf,
     }
 
     return NGX_CONF_OK;
+}
+
+
+/* what is read behind a directive may have taken its location over */
+
+static char *
+df_http_merge_handler(ngx_conf_t *cf, ngx_http_core_loc_conf_t *clcf,
+    ngx_http_handler_pt handler, const char *directive, u_char *file,
+    ngx_uint_t line)
+{
+    if (clcf->handler == handler
+        || (clcf->noname && clcf->handler == NULL))
+    {
+        return NGX_CONF_OK;
+    }
+
+    ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                  "location \"%V\" of \"%s\" has a directive that answers "
+                  "instead of it: move it to a location of its own in %s:%ui",
+                  &clcf->name, directive, file, line);
+
+    return NGX_CONF_ERROR;
 }
 
 
@@ -655,6 +694,8 @@ df_http_conf_health(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     }
 
     dlcf->health = 1;
+    dlcf->health_file = cf->conf_file->file.name.data;
+    dlcf->health_line = cf->conf_file->line;
 
     return NGX_CONF_OK;
 }

@@ -36,6 +36,8 @@ typedef struct {
     ngx_str_t          description;
     ngx_uint_t         patterns;        /* conditions=patterns */
     void              *server;          /* whose locations it tells of */
+    u_char            *file;            /* where it was declared */
+    ngx_uint_t         line;
     ngx_str_t          text;
     ngx_str_t          etag;            /* with its quotes */
 } df_http_openapi_t;
@@ -50,6 +52,8 @@ typedef struct {
     u_char            *rules_file;      /* of dataflow_limit_rows */
     ngx_uint_t         rules_line;
     ngx_flag_t         health;          /* never inherited */
+    u_char            *health_file;
+    ngx_uint_t         health_line;
     df_http_openapi_t *openapi;         /* never inherited */
     off_t              body_limit;      /* client_max_body_size */
     ngx_str_t          path;            /* the location's, no final slash */

@@ -98,6 +98,8 @@ df_openapi_conf_add(ngx_conf_t *cf, df_http_loc_conf_t *dlcf)
     }
 
     openapi->server = df_openapi_server(cf);
+    openapi->file = cf->conf_file->file.name.data;
+    openapi->line = cf->conf_file->line;
     dlcf->openapi = openapi;
 
     *(df_http_openapi_t **) ngx_array_push(&dmcf->openapis) = openapi;

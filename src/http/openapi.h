@@ -150,8 +150,8 @@ void df_openapi_condition_patterns(df_openapi_model_t *m, df_writer_t *w,
 ngx_int_t df_openapi_reached(df_openapi_model_t *m, ngx_uint_t what,
     ngx_str_t *names);
 
-#define df_openapi_relates(model)                                             \
-    ((model)->relations.nelts + (model)->reverses.nelts > 0)
+/* whether a relation can be followed, in one direction or the other */
+ngx_uint_t df_openapi_relates(const df_model_t *model);
 
 /* members of an object that has the operation's parameters */
 void df_openapi_members(df_openapi_model_t *m, df_writer_t *w,

@@ -299,7 +299,9 @@ df_openapi_reached(df_openapi_model_t *m, ngx_uint_t what, ngx_str_t *names)
     relation = m->model->relations.elts;
 
     for (i = 0; i < m->model->relations.nelts; i++) {
-        if (what & DF_OPENAPI_RELATIONS) {
+        if ((what & DF_OPENAPI_RELATIONS)
+            && df_query_relation_offered(&relation[i]))
+        {
             (void) df_writer_printf(&w, "%V|", &relation[i].name);
         }
     }
@@ -307,7 +309,9 @@ df_openapi_reached(df_openapi_model_t *m, ngx_uint_t what, ngx_str_t *names)
     reverse = m->model->reverses.elts;
 
     for (i = 0; i < m->model->reverses.nelts; i++) {
-        if (what & DF_OPENAPI_REVERSES) {
+        if ((what & DF_OPENAPI_REVERSES)
+            && df_query_reverse_offered(&reverse[i]))
+        {
             (void) df_writer_printf(&w, "%V|", &reverse[i].name);
         }
     }
@@ -323,4 +327,31 @@ df_openapi_reached(df_openapi_model_t *m, ngx_uint_t what, ngx_str_t *names)
     names->len--;
 
     return NGX_OK;
+}
+
+
+ngx_uint_t
+df_openapi_relates(const df_model_t *model)
+{
+    ngx_uint_t            i;
+    const df_reverse_t   *reverse;
+    const df_relation_t  *relation;
+
+    relation = model->relations.elts;
+
+    for (i = 0; i < model->relations.nelts; i++) {
+        if (df_query_relation_offered(&relation[i])) {
+            return 1;
+        }
+    }
+
+    reverse = model->reverses.elts;
+
+    for (i = 0; i < model->reverses.nelts; i++) {
+        if (df_query_reverse_offered(&reverse[i])) {
+            return 1;
+        }
+    }
+
+    return 0;
 }

@@ -140,6 +140,10 @@ df_openapi_model_extension(df_openapi_model_t *m)
     relation = m->model->relations.elts;
 
     for (i = 0; i < m->model->relations.nelts; i++) {
+        if (!df_query_relation_offered(&relation[i])) {
+            continue;
+        }
+
         target = df_openapi_name(m->doc, relation[i].target);
 
         df_json_put(w, "'%V':{'model':'%V','field':'%V'}", &relation[i].name,
@@ -151,6 +155,10 @@ df_openapi_model_extension(df_openapi_model_t *m)
     reverse = m->model->reverses.elts;
 
     for (i = 0; i < m->model->reverses.nelts; i++) {
+        if (!df_query_reverse_offered(&reverse[i])) {
+            continue;
+        }
+
         target = df_openapi_name(m->doc, reverse[i].model);
 
         df_json_put(w, "'%V':{'model':'%V','field':'%V'}", &reverse[i].name,

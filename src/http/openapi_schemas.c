@@ -168,6 +168,10 @@ df_openapi_schema_included(df_openapi_model_t *m, df_writer_t *w)
     relation = m->model->relations.elts;
 
     for (i = 0; i < m->model->relations.nelts; i++) {
+        if (!df_query_relation_offered(&relation[i])) {
+            continue;
+        }
+
         df_json_put(w, "'%V':{'anyOf':[", &relation[i].name);
         df_openapi_schema_other(m, w, relation[i].target);
         df_json_put(w, "{'type':'null'}]}");
@@ -176,6 +180,10 @@ df_openapi_schema_included(df_openapi_model_t *m, df_writer_t *w)
     reverse = m->model->reverses.elts;
 
     for (i = 0; i < m->model->reverses.nelts; i++) {
+        if (!df_query_reverse_offered(&reverse[i])) {
+            continue;
+        }
+
         df_json_put(w, "'%V':{'type':'array','items':", &reverse[i].name);
         df_openapi_schema_other(m, w, reverse[i].model);
         df_json_put(w, "},'%V_truncated':{'const':true,'description':"
@@ -491,11 +499,15 @@ df_openapi_schema_include(df_openapi_model_t *m, df_writer_t *w)
                 &m->name);
 
     for (i = 0; i < m->model->relations.nelts; i++) {
-        df_json_put(w, "'%V'", &relation[i].name);
+        if (df_query_relation_offered(&relation[i])) {
+            df_json_put(w, "'%V'", &relation[i].name);
+        }
     }
 
     for (i = 0; i < m->model->reverses.nelts; i++) {
-        df_json_put(w, "'%V'", &reverse[i].name);
+        if (df_query_reverse_offered(&reverse[i])) {
+            df_json_put(w, "'%V'", &reverse[i].name);
+        }
     }
 
     df_json_put(w, "]},{'type':'string',"

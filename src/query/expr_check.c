@@ -231,7 +231,7 @@ df_expr_check_meant(df_scope_t *scope, const df_expr_t *name,
     if (scope->outputs == NULL || (allow & DF_EXPR_INSIDE)
         || ngx_strlchr(name->text.data, name->text.data + name->text.len, '.')
         || df_query_field(scope->model, &name->text)
-        || df_query_relation(scope->model, &name->text))
+        || df_query_relation(scope->request, scope->model, &name->text))
     {
         return NGX_OK;
     }

@@ -179,8 +179,12 @@ df_query_filter_suffix(df_filter_t *filter, const ngx_str_t *name,
 
     if (!df_conf_is_name(&head)
         && df_query_field(filter->request->model, &left_name) == NULL
-        && df_query_relation(filter->request->model, &left_name) == NULL
-        && df_query_reverse(filter->request->model, &left_name) == NULL
+        && df_query_relation(filter->request, filter->request->model,
+                             &left_name)
+           == NULL
+        && df_query_reverse(filter->request, filter->request->model,
+                            &left_name)
+           == NULL
         && !(suffix && df_query_operator_exists(&op)))
     {
         return NGX_ABORT;

@@ -57,6 +57,7 @@ df_query_include_add(df_request_t *r, const ngx_str_t *item,
     }
 
     include->named = 1;
+    r->included = 1;
 
     return NGX_OK;
 }
@@ -132,8 +133,8 @@ df_query_include_step(df_request_t *r, df_include_t *parent,
     model = parent ? parent->model : r->model;
     includes = parent ? &parent->includes : &r->includes;
 
-    relation = df_query_relation(model, name);
-    reverse = relation ? NULL : df_query_reverse(model, name);
+    relation = df_query_relation(r, model, name);
+    reverse = relation ? NULL : df_query_reverse(r, model, name);
 
     if (relation == NULL && reverse == NULL) {
         return df_query_include_refuse(r, model, name, fields, place, problem);
@@ -289,8 +290,8 @@ df_query_include_refuse(const df_request_t *r, const df_model_t *model,
     const ngx_str_t *name, ngx_uint_t fields, const df_place_t *place,
     df_problem_t *problem)
 {
-    ngx_str_t    known, *nearest;
-    ngx_uint_t   i, n;
+    ngx_str_t    known, *nearest, *one;
+    ngx_uint_t   i, k, n;
     df_writer_t  w;
 
     n = model->relations.nelts + model->reverses.nelts;
@@ -311,16 +312,18 @@ df_query_include_refuse(const df_request_t *r, const df_model_t *model,
         return NGX_ERROR;
     }
 
-    for (i = 0; nearest == NULL && i < n; i++) {
-        if (df_writer_printf(&w, "%s\"%V\"", i ? ", " : "it has ",
-                             df_query_include_name_at((void *) model, i))
-            != NGX_OK)
+    for (i = 0, k = 0; nearest == NULL && i < n; i++) {
+        one = df_query_include_name_at((void *) model, i);
+
+        if (one && df_writer_printf(&w, "%s\"%V\"", k++ ? ", " : "it has ",
+                                    one)
+                   != NGX_OK)
         {
             return NGX_ERROR;
         }
     }
 
-    if (nearest == NULL && n == 0
+    if (nearest == NULL && k == 0
         && df_writer_printf(&w, "it has none") != NGX_OK)
     {
         return NGX_ERROR;
@@ -337,6 +340,8 @@ df_query_include_refuse(const df_request_t *r, const df_model_t *model,
 }
 
 
+/* relations to one record and to many, as far as they can be followed */
+
 static ngx_str_t *
 df_query_include_name_at(void *list, ngx_uint_t i)
 {
@@ -349,10 +354,13 @@ df_query_include_name_at(void *list, ngx_uint_t i)
     reverse = model->reverses.elts;
 
     if (i < model->relations.nelts) {
-        return &relation[i].name;
+        return df_query_relation_offered(&relation[i]) ? &relation[i].name
+                                                       : NULL;
     }
 
-    return &reverse[i - model->relations.nelts].name;
+    reverse += i - model->relations.nelts;
+
+    return df_query_reverse_offered(reverse) ? &reverse->name : NULL;
 }
 
 

@@ -14,9 +14,20 @@
 static ngx_int_t df_query_name_path(df_scope_t *scope,
     const ngx_str_t *steps, const df_place_t *place, df_reference_t *ref);
 static ngx_int_t df_query_name_refuse(df_scope_t *scope,
-    const df_model_t *model, const ngx_str_t *name, ngx_uint_t dotted,
-    const df_place_t *place);
+    const df_model_t *model, const ngx_str_t *name, const ngx_str_t *before,
+    ngx_uint_t dotted, const df_place_t *place);
 static ngx_str_t *df_query_name_at(void *list, ngx_uint_t i);
+
+
+typedef struct {
+    const df_request_t  *request;
+    const df_model_t    *model;
+} df_query_names_t;
+
+
+/* whether all relations are open: to nginx.conf, but not to a client */
+
+#define df_query_declares(r)  ((r) == NULL || (r)->report != NULL)
 
 
 void
@@ -37,7 +48,7 @@ df_query_name(df_scope_t *scope, const ngx_str_t *name,
     const df_place_t *place, df_reference_t *ref)
 {
     ngx_int_t             rc;
-    ngx_str_t             rest, head;
+    ngx_str_t             rest, head, before;
     const df_model_t     *model;
     const df_relation_t  *relation;
 
@@ -56,10 +67,14 @@ df_query_name(df_scope_t *scope, const ngx_str_t *name,
                              : NGX_OK;
         }
 
-        relation = rest.data ? df_query_relation(model, &head) : NULL;
+        relation = rest.data ? df_query_relation(scope->request, model, &head)
+                             : NULL;
 
         if (relation == NULL) {
-            return df_query_name_refuse(scope, model, &head,
+            before.data = name->data;
+            before.len = head.data - name->data;
+
+            return df_query_name_refuse(scope, model, &head, &before,
                                         rest.data != NULL, place);
         }
 
@@ -122,26 +137,30 @@ df_query_name_path(df_scope_t *scope, const ngx_str_t *steps,
 }
 
 
+/* before: "customer.", the way to the model, which what is proposed has too */
+
 static ngx_int_t
 df_query_name_refuse(df_scope_t *scope, const df_model_t *model,
-    const ngx_str_t *name, ngx_uint_t dotted, const df_place_t *place)
+    const ngx_str_t *name, const ngx_str_t *before, ngx_uint_t dotted,
+    const df_place_t *place)
 {
     ngx_str_t            *nearest;
+    df_query_names_t      names;
     const df_reverse_t   *reverse;
     const df_relation_t  *relation;
 
-    relation = df_query_relation(model, name);
+    relation = df_query_relation(scope->request, model, name);
 
     if (relation != NULL) {
         return df_query_refuse(scope->problem, DF_PROBLEM_UNKNOWN_FIELD,
                                place, "unknown_field",
                                "\"%V\" is a relation of %V, not a field: name "
-                               "a field behind it, as \"%V.%V\"", name,
-                               &model->name, name,
+                               "a field behind it, as \"%V%V.%V\"", name,
+                               &model->name, before, name,
                                &relation->target->key->name);
     }
 
-    reverse = df_query_reverse(model, name);
+    reverse = df_query_reverse(scope->request, model, name);
 
     if (reverse != NULL) {
         return df_query_refuse(scope->problem, DF_PROBLEM_UNKNOWN_FIELD,
@@ -153,28 +172,36 @@ df_query_name_refuse(df_scope_t *scope, const df_model_t *model,
                                &reverse->relation->name);
     }
 
-    nearest = df_nearest(name, (void *) model,
+    names.request = scope->request;
+    names.model = model;
+
+    nearest = df_nearest(name, &names,
                          model->fields.nelts + model->relations.nelts,
                          df_query_name_at);
 
     return df_query_refuse(scope->problem, DF_PROBLEM_UNKNOWN_FIELD, place,
-                           "unknown_field", "%V has no field %s\"%V\"%s%V%s",
+                           "unknown_field",
+                           "%V has no field %s\"%V\"%s%V%V%s",
                            &model->name, dotted ? "or relation " : "", name,
                            nearest ? "; did you mean \"" : "",
+                           nearest ? before : &(ngx_str_t) ngx_null_string,
                            nearest ? nearest : &(ngx_str_t) ngx_null_string,
                            nearest ? "\"?" : "");
 }
 
 
-/* of a model: its visible fields, then its relations */
+/* of a model: its visible fields, then its relations that can be followed */
 
 static ngx_str_t *
 df_query_name_at(void *list, ngx_uint_t i)
 {
-    df_model_t  *model = list;
+    df_query_names_t *names = list;
 
-    df_field_t     *field;
-    df_relation_t  *relation;
+    df_field_t        *field;
+    df_relation_t     *relation;
+    const df_model_t  *model;
+
+    model = names->model;
 
     if (i < model->fields.nelts) {
         field = df_schema_field_at(model, i);
@@ -182,8 +209,10 @@ df_query_name_at(void *list, ngx_uint_t i)
     }
 
     relation = model->relations.elts;
+    relation += i - model->fields.nelts;
 
-    return &relation[i - model->fields.nelts].name;
+    return (df_query_declares(names->request)
+            || df_query_relation_offered(relation)) ? &relation->name : NULL;
 }
 
 
@@ -245,7 +274,8 @@ df_query_join(df_scope_t *scope, const df_join_t *parent,
 
 
 const df_relation_t *
-df_query_relation(const df_model_t *model, const ngx_str_t *name)
+df_query_relation(const df_request_t *r, const df_model_t *model,
+    const ngx_str_t *name)
 {
     ngx_uint_t            i;
     const df_relation_t  *relation;
@@ -254,7 +284,9 @@ df_query_relation(const df_model_t *model, const ngx_str_t *name)
 
     for (i = 0; i < model->relations.nelts; i++) {
         if (df_query_same(&relation[i].name, name)) {
-            return &relation[i];
+            return (df_query_declares(r)
+                    || df_query_relation_offered(&relation[i])) ? &relation[i]
+                                                                : NULL;
         }
     }
 
@@ -263,7 +295,8 @@ df_query_relation(const df_model_t *model, const ngx_str_t *name)
 
 
 const df_reverse_t *
-df_query_reverse(const df_model_t *model, const ngx_str_t *name)
+df_query_reverse(const df_request_t *r, const df_model_t *model,
+    const ngx_str_t *name)
 {
     ngx_uint_t           i;
     const df_reverse_t  *reverse;
@@ -272,7 +305,9 @@ df_query_reverse(const df_model_t *model, const ngx_str_t *name)
 
     for (i = 0; i < model->reverses.nelts; i++) {
         if (df_query_same(&reverse[i].name, name)) {
-            return &reverse[i];
+            return (df_query_declares(r)
+                    || df_query_reverse_offered(&reverse[i])) ? &reverse[i]
+                                                              : NULL;
         }
     }
 

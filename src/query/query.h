@@ -60,6 +60,23 @@ extern const ngx_str_t df_operation_names[DF_OPERATIONS];
 #define df_query_is(r, operations)  ((1u << (r)->op & (operations)) != 0)
 
 
+/* what clients can follow: a relation to where a record can be read, and back
+   from one to where they can be listed */
+
+static ngx_inline ngx_uint_t
+df_query_relation_offered(const df_relation_t *relation)
+{
+    return (relation->target->offered & DF_INCLUDES) != 0;
+}
+
+
+static ngx_inline ngx_uint_t
+df_query_reverse_offered(const df_reverse_t *reverse)
+{
+    return (reverse->model->offered & 1u << DF_LIST) != 0;
+}
+
+
 /* joins: what a request reaches by relations, from a row to one other row;
    requests of one report share theirs, which therefore never change */
 
@@ -196,6 +213,8 @@ typedef struct {
 typedef struct {
     df_operation_t         op;
     const df_model_t      *model;
+    const ngx_str_t       *report;      /* the name of one: nginx.conf says it,
+                                           no client; or NULL */
     ngx_pool_t            *pool;
     const df_place_t      *place;       /* of its object in a body; NULL when
                                            there is none */
@@ -237,6 +256,8 @@ typedef struct {
                                            entry but if_match_any */
 
     unsigned               chosen:1;    /* fields= says what is answered */
+    unsigned               included:1;  /* include= is given: not all that is
+                                           included is so by fields= alone */
     unsigned               has_limit:1;
     unsigned               limit_all:1;
     unsigned               has_offset:1;
@@ -251,7 +272,6 @@ typedef struct {
     unsigned               keep_generated:1;    /* but not generated ones */
     unsigned               has_updated:1;
     unsigned               minimal:1;   /* the record is not wanted back */
-    unsigned               declared:1;  /* a report: nginx.conf says it */
 } df_request_t;
 
 /* All of these return NGX_OK, NGX_DECLINED with the problem filled, or

@@ -94,12 +94,14 @@ ngx_int_t df_query_join(df_scope_t *scope, const df_join_t *parent,
     const df_relation_t *relation, const df_place_t *place,
     const df_join_t **join);
 
-/* of a field to one row; NULL when the model has none of this name */
-const df_relation_t *df_query_relation(const df_model_t *model,
-    const ngx_str_t *name);
+/* of a field to one row; NULL when the model has none of this name, or none
+   that the client who sent r can follow.  What nginx.conf says (r is NULL, or
+   a report's) follows all */
+const df_relation_t *df_query_relation(const df_request_t *r,
+    const df_model_t *model, const ngx_str_t *name);
 /* the same of those to many rows */
-const df_reverse_t *df_query_reverse(const df_model_t *model,
-    const ngx_str_t *name);
+const df_reverse_t *df_query_reverse(const df_request_t *r,
+    const df_model_t *model, const ngx_str_t *name);
 
 
 /* what is at the end of a join, or the scope's own */

@@ -162,7 +162,7 @@ df_report_request(const df_report_t *report, ngx_pool_t *pool,
     r->outputs = report->outputs;
     r->sort = report->sort;
     r->timezone = report->timezone;
-    r->declared = 1;
+    r->report = &report->name;
 
     return NGX_OK;
 }

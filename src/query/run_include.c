@@ -47,6 +47,7 @@ df_query_include_check(df_run_t *run)
     df_place_t           room;
     const df_request_t  *r;
 
+    static const ngx_str_t  fields = ngx_string("fields");
     static const ngx_str_t  include = ngx_string("include");
 
     r = run->admitted->request;
@@ -56,7 +57,9 @@ df_query_include_check(df_run_t *run)
     }
 
     return df_query_refuse(&run->problem, DF_PROBLEM_BAD_REQUEST,
-                           df_query_parameter_place(r, &include, &room),
+                           df_query_parameter_place(r, r->included ? &include
+                                                                   : &fields,
+                                                    &room),
                            "conflict",
                            "text/csv has no place for records within records: "
                            "application/json and application/x-ndjson have");

@@ -47,12 +47,14 @@ df_query_sort_word_at(void *list, ngx_uint_t i)
    is joined */
 
 static const df_field_t *
-df_query_sort_find(const df_model_t *model, const ngx_str_t *name)
+df_query_sort_find(const df_request_t *r, const ngx_str_t *name)
 {
     ngx_str_t             rest, head;
+    const df_model_t     *model;
     const df_relation_t  *relation;
 
     rest = *name;
+    model = r->model;
 
     while (df_query_word_next(&rest, '.', &head)) {
 
@@ -60,7 +62,7 @@ df_query_sort_find(const df_model_t *model, const ngx_str_t *name)
             return df_query_field(model, &head);
         }
 
-        relation = df_query_relation(model, &head);
+        relation = df_query_relation(r, model, &head);
         if (relation == NULL) {
             return NULL;
         }
@@ -120,7 +122,7 @@ df_query_sort_refuse(df_request_t *r, const ngx_str_t *item,
 
     name.len = p - name.data;
 
-    if (df_query_sort_find(r->model, &name) == NULL) {
+    if (df_query_sort_find(r, &name) == NULL) {
         return df_query_sort_unknown(r, &name, place, problem);
     }
 
@@ -171,7 +173,7 @@ df_query_sort_field(df_request_t *r, const ngx_str_t *name,
     df_scope_t         scope;
     const df_field_t  *field;
 
-    field = df_query_sort_find(r->model, name);
+    field = df_query_sort_find(r, name);
 
     if (field == NULL) {
         return df_query_sort_refuse(r, name, place, problem);
@@ -268,8 +270,8 @@ df_query_fields_other(df_request_t *r, const ngx_str_t *item,
     const df_place_t *place, df_problem_t *problem)
 {
     if (ngx_strlchr(item->data, item->data + item->len, '.') == NULL
-        && df_query_relation(r->model, item) == NULL
-        && df_query_reverse(r->model, item) == NULL)
+        && df_query_relation(r, r->model, item) == NULL
+        && df_query_reverse(r, r->model, item) == NULL)
     {
         return df_query_field_refuse(r->model, item, place, problem);
     }

@@ -280,13 +280,11 @@ df_query_sqlstate_timezone(const df_request_t *r, df_problem_t *problem)
 
     static ngx_str_t  name = ngx_string("timezone");
 
-    if (r->declared) {
+    if (r->report) {
         (void) df_problem_set(problem, DF_PROBLEM_INTERNAL,
-                              "the report can not be made");
-
-        ngx_log_error(NGX_LOG_ERR, r->pool->log, 0,
-                      "the database knows no time zone \"%V\" of a report",
-                      &r->timezone);
+                              "the database knows no time zone \"%V\", the "
+                              "\"timezone\" of report \"%V\"", &r->timezone,
+                              r->report);
         return;
     }
 

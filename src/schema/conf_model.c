@@ -285,7 +285,7 @@ df_schema_conf_relation(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     value = cf->args->elts;
 
     if (df_schema_conf_words(cf, 3, NGX_MAX_UINT32_VALUE,
-                             "relation NAME MODEL FIELD [reverse=NAME];")
+                             "relation NAME MODEL FIELD [reverse=NAME|off];")
         != NGX_OK
         || df_schema_conf_query_name(cf, "relation", &value[1]) != NGX_OK)
     {
@@ -321,6 +321,13 @@ df_schema_conf_relation(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         != NGX_CONF_OK)
     {
         return NGX_CONF_ERROR;
+    }
+
+    if (relation->reverse_name.len == 3
+        && ngx_memcmp(relation->reverse_name.data, "off", 3) == 0)
+    {
+        ngx_str_null(&relation->reverse_name);
+        relation->one_way = 1;
     }
 
     if (relation->reverse_name.data

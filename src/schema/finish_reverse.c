@@ -52,7 +52,7 @@ df_schema_finish_reverses(ngx_conf_t *cf, df_schema_conf_t *conf)
         relation = model[i]->relations.elts;
 
         for (n = 0; n < model[i]->relations.nelts; n++) {
-            if (relation[n].reverse_name.data == NULL
+            if (relation[n].reverse_name.data == NULL && !relation[n].one_way
                 && df_schema_reverse_alone(model[i], &relation[n])
                 && df_schema_reverse_taken(relation[n].target, &model[i]->name)
                    == NULL

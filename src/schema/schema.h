@@ -176,6 +176,7 @@ struct df_relation_s {
     ngx_str_t           target_name;
     ngx_str_t           field_name;
     ngx_str_t           reverse_name;   /* reverse=; data is NULL without */
+    ngx_uint_t          one_way;        /* reverse=off */
     df_model_t         *target;         /* known after df_schema_finish() */
     df_field_t         *field;
 
@@ -235,6 +236,9 @@ struct df_model_s {
     ngx_flag_t          timestamps;
 
     ngx_str_t           signature;      /* hex digest of names and types */
+
+    ngx_uint_t          offered;        /* bits of operations: what its
+                                           location exposes, set from there */
 
     u_char             *file;           /* where it was declared */
     ngx_uint_t          line;
