@@ -978,6 +978,48 @@ subtest 'never a statement for each record' => sub {
 };
 
 
+# a record of a few bytes has a place for all that others have
+
+subtest 'very many different sets of fields' => sub {
+    my @names = qw(small whole big num dec flt dbl yes name code uid day clock
+                   at seen span attrs data addr words nums decs docs);
+    my @odd = map {
+        '{' . join(',', map { "\"$names[rand @names]\":null" } 1 .. 4) . '}'
+    } 1 .. 300;
+
+    # a name may be given once
+    @odd = grep { my %n; !grep { $n{$_}++ } /"(\w+)"/g } @odd;
+
+    my $before = $dbh->selectrow_array('SELECT count(*) FROM bulks');
+    my $records = join ',', map { $odd[$_ % @odd] } 1 .. 100 * @odd;
+
+    my $r = bulk(qq({"operation":"create","records":[$records]}),
+                 '/api/bulks');
+    is($r->code, 200, 'each of a hundred records') or diag($r->body);
+    is($r->json->{affected}, 100 * @odd);
+
+    # every record is another one
+    my $n = 0;
+    $records = join ',', map {
+        my $bits = $_ << 5 | $_ & 31;
+        '{' . join(',', map { $bits >> $_ & 1 ? "\"$names[$_]\":null" : () }
+                        0 .. $#names) . '}'
+    } 1 .. 99999;
+
+    $r = bulk(qq({"operation":"create","records":[$records]}), '/api/bulks');
+    is($r->code, 422, 'all different') or diag(substr $r->body, 0, 300);
+    is($r->json->{code}, 'too_complex', 'said so');
+
+    $records =~ s/\{/'{"id":' . ++$n . ','/ge;
+    $r = bulk(qq({"operation":"update","records":[$records]}), '/api/bulks');
+    is($r->code, 422, 'an update') or diag(substr $r->body, 0, 300);
+    is($r->json->{code}, 'too_complex', 'said so');
+
+    is($dbh->selectrow_array('SELECT count(*) FROM bulks'),
+       $before + 100 * @odd, 'nothing of it is stored');
+};
+
+
 subtest 'as a whole or not at all' => sub {
     $dbh->do('TRUNCATE products, makers RESTART IDENTITY');
     bulk({ operation => 'create', records => [ product('taken') ] });

@@ -32,6 +32,8 @@ DF_HIDDEN_BEGIN
 #define DF_BULK_MAX_RECORDS  100000
 /* statements of an upsert: it has one for each shape */
 #define DF_BULK_MAX_SHAPES   1000
+/* values of statements whose records have any fields: records by columns */
+#define DF_BULK_CELLS        2000000
 
 
 /* shapes and records */
@@ -272,6 +274,10 @@ void df_bulk_part(df_bulk_part_t *part, df_bulk_effect_t effect,
 /* a copy in the order of keys, or NULL without memory */
 df_bulk_record_t **df_bulk_sort(df_bulk_compile_t *b,
     df_bulk_record_t *const *records, ngx_uint_t n);
+
+/* whether n records of any shapes can be a statement of so many columns */
+ngx_int_t df_bulk_compile_room(df_bulk_compile_t *b, ngx_uint_t n,
+    ngx_uint_t columns);
 
 /* compile_bulk_insert.c, compile_bulk_update.c: the records of a shape, or any
    of an insert or update; those that set nothing */

@@ -18,6 +18,7 @@
 #define DF_BULK_SHAPES      4
 #define DF_BULK_SHARE       16
 #define DF_BULK_SHARE_MIN   8
+#define DF_BULK_SHARE_MAX   128
 
 /* more shapes are not likely to come again */
 #define DF_BULK_PREPARED    8
@@ -264,6 +265,7 @@ df_bulk_compile_alone(df_bulk_compile_t *b, const df_bulk_shape_t *shape,
     }
 
     least = ngx_max(n / DF_BULK_SHARE, DF_BULK_SHARE_MIN);
+    least = ngx_min(least, DF_BULK_SHARE_MAX);
 
     return b->request->op == DF_BULK_UPSERT
            || nshapes <= DF_BULK_SHAPES
@@ -289,6 +291,23 @@ df_bulk_compile_shape(df_bulk_compile_t *b, df_bulk_shape_t *shape)
 
     return shape->ncolumns ? df_bulk_compile_update(b, shape)
                            : df_bulk_compile_look(b, shape);
+}
+
+
+/* a row of statements of any shapes has a place for whatever another row has,
+   so that few bytes of a body could become very many */
+
+ngx_int_t
+df_bulk_compile_room(df_bulk_compile_t *b, ngx_uint_t n, ngx_uint_t columns)
+{
+    if (n * columns <= DF_BULK_CELLS) {
+        return NGX_OK;
+    }
+
+    return df_problem_set(b->problem, DF_PROBLEM_TOO_COMPLEX,
+                          "%ui records have too many different sets of fields: "
+                          "give more of them the same ones, or fewer at once",
+                          n);
 }
 
 

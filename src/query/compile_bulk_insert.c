@@ -281,6 +281,11 @@ df_bulk_compile_insert_any(df_bulk_compile_t *b, df_bulk_record_t **records,
         return NGX_ERROR;
     }
 
+    rc = df_bulk_compile_room(b, n, columns.nelts);
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
     size = DF_BULK_PARAMETERS / (columns.nelts + 1);
     size = ngx_min(size, DF_BULK_ROWS);
 

@@ -144,13 +144,17 @@ ngx_int_t
 df_bulk_compile_update_any(df_bulk_compile_t *b, df_bulk_record_t **records,
     ngx_uint_t n)
 {
+    ngx_int_t          rc;
     ngx_uint_t         i, k;
     ngx_array_t        columns, sources;
     df_bulk_column_t  *column, *last;
 
-    if (df_bulk_update_columns(b, records, n, &columns) != NGX_OK
-        || df_bulk_update_start(b, &sources) != NGX_OK)
-    {
+    rc = df_bulk_update_columns(b, records, n, &columns);
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    if (df_bulk_update_start(b, &sources) != NGX_OK) {
         return NGX_ERROR;
     }
 
@@ -187,6 +191,7 @@ static ngx_int_t
 df_bulk_update_columns(df_bulk_compile_t *b, df_bulk_record_t *const *records,
     ngx_uint_t n, ngx_array_t *columns)
 {
+    ngx_int_t          rc;
     ngx_uint_t         i, j, k;
     df_bulk_shape_t   *shape;
     df_bulk_column_t  *known;
@@ -221,6 +226,13 @@ df_bulk_update_columns(df_bulk_compile_t *b, df_bulk_record_t *const *records,
             }
 
             *known = shape->columns[j];
+
+            /* each is two: whether it is given, and the value */
+
+            rc = df_bulk_compile_room(b, n, 2 * columns->nelts);
+            if (rc != NGX_OK) {
+                return rc;
+            }
         }
     }
 

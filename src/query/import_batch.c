@@ -101,7 +101,7 @@ df_import_batch_row(df_import_t *import, const df_field_t *const *fields,
     ngx_uint_t n, ngx_uint_t line)
 {
     ngx_int_t           rc;
-    ngx_uint_t          i, *slot;
+    ngx_uint_t          i, most, *slot;
     df_bulk_record_t   *record;
     df_import_batch_t  *batch;
 
@@ -146,7 +146,10 @@ df_import_batch_row(df_import_t *import, const df_field_t *const *fields,
         return df_import_batch_row(import, fields, n, line);
     }
 
-    if (batch->lines.nelts == DF_IMPORT_BATCH_ROWS
+    most = DF_BULK_CELLS / import->request->model->fields.nelts;
+    most = ngx_min(most, DF_IMPORT_BATCH_ROWS);
+
+    if (batch->lines.nelts == most
         || batch->bytes >= DF_IMPORT_BATCH_BYTES)
     {
         df_import_batch_close(import);
