@@ -1413,7 +1413,10 @@ subtest 'a deadlock' => sub {
     $dbh->do("ALTER SYSTEM SET deadlock_timeout = '400ms'");
     $dbh->do('SELECT pg_reload_conf()');
 
+    # who looks first gives way, and that is never this one
+
     my $lock = $t->pg->connect($t->database);
+    $lock->do("SET deadlock_timeout = '5s'");
 
     for my $atomic ($true, $false) {
         $lock->begin_work;
@@ -1430,8 +1433,6 @@ subtest 'a deadlock' => sub {
                           $t->database);
             sleep 0.01;
         }
-
-        # who waits first looks first, and gives way
 
         $lock->do('SELECT 1 FROM products WHERE id = 1 FOR UPDATE');
         $lock->commit;
