@@ -10,8 +10,6 @@
 #include "core/core.h"
 
 
-static const char *df_json_put_value(df_writer_t *w, const char *p,
-    va_list *args);
 static void df_json_put_text(df_writer_t *w, const u_char *data, size_t len);
 static ngx_uint_t df_json_put_lacks_comma(const df_writer_t *w, char first);
 
@@ -19,8 +17,10 @@ static ngx_uint_t df_json_put_lacks_comma(const df_writer_t *w, char first);
 void
 df_json_put(df_writer_t *w, const char *template, ...)
 {
+    size_t       n;
     va_list      args;
-    const char  *p;
+    ngx_str_t   *text;
+    const char  *p, *string;
 
     if (df_json_put_lacks_comma(w, *template)) {
         (void) df_writer_add(w, ",", 1);
@@ -29,54 +29,52 @@ df_json_put(df_writer_t *w, const char *template, ...)
     va_start(args, template);
 
     for (p = template; *p; p++) {
+        n = strcspn(p, "'%");
 
-        if (*p == '%') {
-            p = df_json_put_value(w, p + 1, &args);
+        (void) df_writer_add(w, p, n);
+        p += n;
 
-        } else {
-            (void) df_writer_add(w, *p == '\'' ? "\"" : p, 1);
+        if (*p == '\0') {
+            break;
         }
+
+        if (*p == '\'') {
+            (void) df_writer_add(w, "\"", 1);
+            continue;
+        }
+
+        /* clang-tidy forgets va_start() in the second file of several
+           NOLINTBEGIN(clang-analyzer-valist.Uninitialized) */
+
+        switch (*++p) {
+
+        case 'V':
+            text = va_arg(args, ngx_str_t *);
+            df_json_put_text(w, text->data, text->len);
+            break;
+
+        case 's':
+            string = va_arg(args, const char *);
+            df_json_put_text(w, (const u_char *) string, ngx_strlen(string));
+            break;
+
+        case 'J':
+            text = va_arg(args, ngx_str_t *);
+            (void) df_writer_add(w, text->data, text->len);
+            break;
+
+        case 'i':
+            (void) df_writer_printf(w, "%i", va_arg(args, ngx_int_t));
+            break;
+
+        default: /* 'u' */
+            (void) df_writer_printf(w, "%ui", va_arg(args, ngx_uint_t));
+        }
+
+        /* NOLINTEND(clang-analyzer-valist.Uninitialized) */
     }
 
     va_end(args);
-}
-
-
-/* returns where the conversion ends */
-
-static const char *
-df_json_put_value(df_writer_t *w, const char *p, va_list *args)
-{
-    ngx_str_t   *text;
-    const char  *string;
-
-    switch (*p) {
-
-    case 'V':
-        text = va_arg(*args, ngx_str_t *);
-        df_json_put_text(w, text->data, text->len);
-        break;
-
-    case 's':
-        string = va_arg(*args, const char *);
-        df_json_put_text(w, (const u_char *) string, ngx_strlen(string));
-        break;
-
-    case 'J':
-        text = va_arg(*args, ngx_str_t *);
-        (void) df_writer_add(w, text->data, text->len);
-        break;
-
-    case 'i':
-        (void) df_writer_printf(w, "%i", va_arg(*args, ngx_int_t));
-        break;
-
-    default: /* 'u' */
-        (void) df_writer_printf(w, "%ui", va_arg(*args, ngx_uint_t));
-        break;
-    }
-
-    return p;
 }
 
 

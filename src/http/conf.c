@@ -56,6 +56,7 @@ df_http_create_main_conf(ngx_conf_t *cf)
 
     if (df_pg_conf_init(cf, &dmcf->pg) != NGX_OK
         || df_schema_conf_init(cf, &dmcf->schema) != NGX_OK
+        || df_openapi_conf_init(cf, dmcf) != NGX_OK
         || ngx_array_init(&dmcf->uses, cf->pool, 4, sizeof(df_http_use_t))
            != NGX_OK
         || ngx_array_init(&dmcf->analytics, cf->pool, 1,

@@ -76,24 +76,35 @@ df_http_conf_openapi(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 }
 
 
+ngx_int_t
+df_openapi_conf_init(ngx_conf_t *cf, df_http_main_conf_t *dmcf)
+{
+    if (ngx_array_init(&dmcf->openapis, cf->pool, 1,
+                       sizeof(df_http_openapi_t *))
+        != NGX_OK
+        || ngx_array_init(&dmcf->locations, cf->pool, 8,
+                          sizeof(df_openapi_location_t))
+           != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
+}
+
+
 static char *
 df_openapi_conf_add(ngx_conf_t *cf, df_http_loc_conf_t *dlcf)
 {
-    df_http_openapi_t    *openapi;
+    df_http_openapi_t    *openapi, **slot;
     df_http_main_conf_t  *dmcf;
 
     dmcf = ngx_http_conf_get_module_main_conf(cf, ngx_dataflow_module);
 
-    if (dmcf->openapis.elts == NULL
-        && ngx_array_init(&dmcf->openapis, cf->pool, 1,
-                          sizeof(df_http_openapi_t *))
-           != NGX_OK)
-    {
-        return NGX_CONF_ERROR;
-    }
-
+    slot = ngx_array_push(&dmcf->openapis);
     openapi = ngx_pcalloc(cf->pool, sizeof(df_http_openapi_t));
-    if (openapi == NULL) {
+
+    if (slot == NULL || openapi == NULL) {
         return NGX_CONF_ERROR;
     }
 
@@ -102,7 +113,7 @@ df_openapi_conf_add(ngx_conf_t *cf, df_http_loc_conf_t *dlcf)
     openapi->line = cf->conf_file->line;
     dlcf->openapi = openapi;
 
-    *(df_http_openapi_t **) ngx_array_push(&dmcf->openapis) = openapi;
+    *slot = openapi;
 
     return df_conf_options(cf, 1, df_openapi_options, openapi);
 }
@@ -140,14 +151,6 @@ df_openapi_location(ngx_conf_t *cf, df_http_loc_conf_t *conf,
     df_openapi_location_t  *location;
 
     dmcf = ngx_http_conf_get_module_main_conf(cf, ngx_dataflow_module);
-
-    if (dmcf->locations.elts == NULL
-        && ngx_array_init(&dmcf->locations, cf->pool, 8,
-                          sizeof(df_openapi_location_t))
-           != NGX_OK)
-    {
-        return NGX_ERROR;
-    }
 
     location = ngx_array_push(&dmcf->locations);
     if (location == NULL) {

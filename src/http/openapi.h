@@ -41,6 +41,8 @@ typedef struct df_openapi_s  df_openapi_t;
 typedef ngx_int_t (*df_openapi_describe_pt)(df_openapi_t *doc,
     df_http_loc_conf_t *conf, void *data);
 
+ngx_int_t df_openapi_conf_init(ngx_conf_t *cf, df_http_main_conf_t *dmcf);
+
 /* of a directive of a location, while it is read */
 ngx_int_t df_openapi_location(ngx_conf_t *cf, df_http_loc_conf_t *conf,
     df_openapi_describe_pt describe, void *data);

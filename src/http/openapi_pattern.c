@@ -63,6 +63,7 @@ static ngx_int_t df_openapi_pattern_read(df_openapi_pattern_t *s,
 static ngx_int_t df_openapi_pattern_expression(df_openapi_pattern_t *s);
 static ngx_int_t df_openapi_pattern_term(df_openapi_pattern_t *s);
 static ngx_int_t df_openapi_pattern_atom(df_openapi_pattern_t *s);
+static ngx_int_t df_openapi_pattern_escaped(df_openapi_pattern_t *s);
 static ngx_int_t df_openapi_pattern_group(df_openapi_pattern_t *s);
 static ngx_int_t df_openapi_pattern_class(df_openapi_pattern_t *s);
 static ngx_int_t df_openapi_pattern_item(df_openapi_pattern_t *s,
@@ -207,9 +208,7 @@ df_openapi_pattern_term(df_openapi_pattern_t *s)
 static ngx_int_t
 df_openapi_pattern_atom(df_openapi_pattern_t *s)
 {
-    size_t                      n;
-    u_char                      ch;
-    const df_openapi_escape_t  *escape;
+    size_t  n;
 
     switch (*s->p) {
 
@@ -224,6 +223,9 @@ df_openapi_pattern_atom(df_openapi_pattern_t *s)
     case '[':
         return df_openapi_pattern_class(s);
 
+    case '\\':
+        return df_openapi_pattern_escaped(s);
+
     case '*':
     case '+':
     case '?':
@@ -231,22 +233,26 @@ df_openapi_pattern_atom(df_openapi_pattern_t *s)
     case '}':
     case ']':
         return NGX_DECLINED;
-
-    case '\\':
-        break;
-
-    default:
-        n = df_utf8_length(s->p, s->last);
-
-        if (n == 0 || *s->p == '\0') {
-            return NGX_DECLINED;
-        }
-
-        df_openapi_pattern_add(s, s->p, n);
-        s->p += n;
-
-        return NGX_OK;
     }
+
+    n = df_utf8_length(s->p, s->last);
+
+    if (n == 0 || *s->p == '\0') {
+        return NGX_DECLINED;
+    }
+
+    df_openapi_pattern_add(s, s->p, n);
+    s->p += n;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+df_openapi_pattern_escaped(df_openapi_pattern_t *s)
+{
+    u_char                      ch;
+    const df_openapi_escape_t  *escape;
 
     if (s->last - s->p < 2) {
         return NGX_DECLINED;
@@ -368,7 +374,7 @@ df_openapi_pattern_item(df_openapi_pattern_t *s, u_char chars[128],
 {
     u_char                      ch;
     size_t                      n;
-    const char                 *p;
+    ngx_uint_t                  i;
     const df_openapi_escape_t  *escape;
 
     n = df_utf8_length(s->p, s->last);
@@ -415,10 +421,9 @@ df_openapi_pattern_item(df_openapi_pattern_t *s, u_char chars[128],
 
     *single = -1;
 
-    for (p = escape->first; *p; p++) {
-        for (n = *p; n <= (size_t) escape->last[p - escape->first]; n++) {
-            chars[n] = 1;
-        }
+    for (i = 0; escape->first[i]; i++) {
+        ngx_memset(&chars[(u_char) escape->first[i]], 1,
+                   escape->last[i] - escape->first[i] + 1);
     }
 
     return NGX_OK;

@@ -2,9 +2,9 @@
 #
 # usage: openapi.sh
 #
-# What t/66-openapi.t asks of a document with other people's programs, in
-# build/openapi: the scripts of t/tools/openapi and the npm packages they need,
-# which are installed when their list has changed.
+# What the tests of OpenAPI need in build/openapi: the scripts of t/tools/openapi
+# and the npm packages that they ask, which are installed when their list has
+# changed.
 
 set -e
 
@@ -23,7 +23,14 @@ mkdir -p "$to"
 exec 9> "$to/lock"
 flock 9
 
-cp "$from"/*.mjs "$from"/*.ts "$to/"
+# another test may be reading them
+
+for file in "$from"/*.mjs "$from"/*.ts; do
+    cmp -s "$file" "$to/${file##*/}" || {
+        cp "$file" "$to/new"
+        mv "$to/new" "$to/${file##*/}"
+    }
+done
 
 cmp -s "$from/package-lock.json" "$to/installed" && exit 0
 
