@@ -17,7 +17,7 @@
  *     expr_value.c    what they stand at   expr_type.c     types
  *     expr_json.c     JSON                 expr_compile.c  SQL
  *     expr_table.c    what there is        expr_where.c    to predicates
- *     expr_tree.c     trees
+ *     expr_tree.c     trees                expr_common.c   what is of one type
  */
 
 

@@ -233,12 +233,16 @@ const df_type_t *df_expr_result_sum(const df_expr_t *call);
 const df_type_t *df_expr_result_avg(const df_expr_t *call);
 
 
-/* checks: expr_check.c, expr_call.c, expr_where.c */
+/* checks: expr_check.c, expr_call.c, expr_common.c, expr_where.c */
 
 /* types of a call whose arguments are checked; the row that is meant.  groups:
    it stands where there are no rows any more */
 ngx_int_t df_expr_call_check(df_scope_t *scope, df_expr_t *expr,
     ngx_uint_t groups);
+
+/* the arguments that must be of one type become so; NGX_ABORT: they cannot */
+ngx_int_t df_expr_common_check(df_scope_t *scope, df_expr_t *expr,
+    const char *args);
 
 /* a comparison of a field with values: expr->predicate.  NGX_ABORT: it is
    none, and an expression like others */

@@ -139,7 +139,52 @@ df_expr_lex(df_expr_lexer_t *lexer)
 }
 
 
-/* a.b.c; a step in quotes may be of any characters but the dot */
+/* a step in quotes may be of any characters but the dot */
+
+static ngx_int_t
+df_expr_lex_step(df_expr_lexer_t *lexer, ngx_str_t *step)
+{
+    ngx_int_t      rc;
+    const u_char  *p;
+
+    p = lexer->pos;
+
+    if (p < lexer->last && *p == '"') {
+        lexer->token.kind = DF_TOKEN_QUOTED;
+
+        rc = df_expr_lex_quoted(lexer, '"', step);
+
+        if (rc == NGX_OK
+            && (step->len == 0
+                || ngx_strlchr(step->data, step->data + step->len, '.')))
+        {
+            return df_expr_lex_fail(lexer, "a name in quotes is not empty "
+                                    "and has no dot");
+        }
+
+        return rc;
+    }
+
+    while (p < lexer->last
+           && (df_expr_lex_is_letter(*p) || df_expr_lex_is_digit(*p)))
+    {
+        p++;
+    }
+
+    step->data = (u_char *) lexer->pos;
+    step->len = p - lexer->pos;
+
+    if (step->len == 0) {
+        return df_expr_lex_fail(lexer, "a name is expected behind the dot");
+    }
+
+    df_expr_lex_skip(lexer, step->len);
+
+    return NGX_OK;
+}
+
+
+/* a.b.c */
 
 static ngx_int_t
 df_expr_lex_name(df_expr_lexer_t *lexer)
@@ -147,7 +192,6 @@ df_expr_lex_name(df_expr_lexer_t *lexer)
     ngx_int_t     rc;
     ngx_str_t     step;
     df_writer_t   w;
-    const u_char *p;
 
     lexer->token.kind = DF_TOKEN_NAME;
 
@@ -157,39 +201,9 @@ df_expr_lex_name(df_expr_lexer_t *lexer)
 
     for ( ;; ) {
 
-        if (lexer->pos < lexer->last && *lexer->pos == '"') {
-            lexer->token.kind = DF_TOKEN_QUOTED;
-
-            rc = df_expr_lex_quoted(lexer, '"', &step);
-            if (rc != NGX_OK) {
-                return rc;
-            }
-
-            if (step.len == 0
-                || ngx_strlchr(step.data, step.data + step.len, '.'))
-            {
-                return df_expr_lex_fail(lexer, "a name in quotes is not "
-                                        "empty and has no dot");
-            }
-
-        } else {
-            p = lexer->pos;
-
-            while (p < lexer->last
-                   && (df_expr_lex_is_letter(*p) || df_expr_lex_is_digit(*p)))
-            {
-                p++;
-            }
-
-            step.data = (u_char *) lexer->pos;
-            step.len = p - lexer->pos;
-
-            if (step.len == 0) {
-                return df_expr_lex_fail(lexer, "a name is expected behind "
-                                        "the dot");
-            }
-
-            df_expr_lex_skip(lexer, step.len);
+        rc = df_expr_lex_step(lexer, &step);
+        if (rc != NGX_OK) {
+            return rc;
         }
 
         if (df_writer_add(&w, step.data, step.len) != NGX_OK) {
