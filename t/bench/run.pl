@@ -5,7 +5,8 @@
 # one run; figures are medians of the rounds.
 #
 # Environment: ROUNDS=5, SECONDS=5 for one turn, CONCURRENCY=32,
-# CASES="get list aggregate create bulk lock stream idle config".
+# CASES="get list aggregate create bulk import export lock stream idle config";
+# "flat" (ROWS=5000000) measures the worker's memory and takes minutes.
 
 use strict;
 use warnings;
@@ -26,8 +27,8 @@ my $rounds = $ENV{ROUNDS} || 5;
 my $seconds = $ENV{SECONDS} || 5;
 my $clients = $ENV{CONCURRENCY} || 32;
 my %want = map { $_ => 1 }
-           split ' ', $ENV{CASES}
-                      || 'get list aggregate create bulk lock stream idle config';
+           split ' ', $ENV{CASES} || 'get list aggregate create bulk import'
+                                     . ' export lock stream idle config';
 
 my @report;
 
@@ -89,7 +90,7 @@ my $t = DataflowTest->new(
     database => 'timeout statement=60s; '
                 . ($ENV{DATABASE}
                    // "pool size=@{[ $clients + 2 ]} overflow=0;"),
-    http => 'keepalive_requests 100000000;',
+    http => 'keepalive_requests 100000000; client_max_body_size 0;',
     models => <<"CONF");
         location /items { dataflow_model items { $fields } }
         location /created { dataflow_model created { $fields } }
@@ -407,6 +408,193 @@ sub bulk_case {
 }
 
 
+# 100 000 rows as a body against \copy of the same rows, and as an answer
+# against a COPY of JSON; both through one connection
+
+my %type = (ndjson => 'application/x-ndjson', csv => 'text/csv');
+my @columns = qw(name price stock active category);
+
+
+sub row_files {
+    my ($rows) = @_;
+
+    my %file = map { $_ => $t->dir . "/rows.$_" } qw(ndjson csv copy);
+    my %fh;
+
+    for my $name (keys %file) {
+        open $fh{$name}, '>', $file{$name} or die $!;
+    }
+
+    print { $fh{csv} } join(',', @columns), "\r\n";
+
+    for my $n (1 .. $rows) {
+        my @v = ("item $n", sprintf('%.2f', $n * 7919 % 100_000 / 100),
+                 $n % 250, $n % 10 ? 'true' : 'false', $n % 100);
+
+        printf { $fh{ndjson} } '{"name":"%s","price":%s,"stock":%d,'
+                               . '"active":%s,"category":%d}' . "\n", @v;
+        print { $fh{csv} } join(',', @v), "\r\n";
+        print { $fh{copy} } join("\t", @v), "\n";
+    }
+
+    for my $name (keys %file) {
+        close $fh{$name} or die $!;
+        chmod 0644, $file{$name};
+    }
+
+    return %file;
+}
+
+
+sub curl {
+    my (@args) = @_;
+
+    my $status = `curl -q -s --noproxy '*' -w '%{http_code}' -o @args`;
+    die "curl: $status\n" if $status != 200;
+}
+
+
+sub rows_import {
+    my ($table, $format, $file) = @_;
+
+    curl('/dev/null', '-X POST', '-H', "'Content-Type: $type{$format}'",
+         "-H 'Expect:'", '-T', $file, $t->url("/$table/bulk"));
+}
+
+
+sub rows_export {
+    my ($table, $format) = @_;
+
+    curl('/dev/null', '-H', "'Accept: $type{$format}'",
+         "'" . $t->url("/$table?limit=all") . "'");
+}
+
+
+sub rows_psql {
+    my ($sql) = @_;
+
+    open my $psql, '-|', 'psql', '-qXd', $t->conninfo, '-c', $sql or die $!;
+    1 while read $psql, my $part, 1 << 20;
+    close $psql or die 'psql';
+}
+
+
+# each contender once a round; what prepares it is not measured
+
+sub rows_compare {
+    my ($title, $rows, $prepare, @who) = @_;
+
+    my $against = $who[-1][0];
+    my (%seen, %cpu);
+
+    print "\n$title\n";
+
+    my @turn = @who;
+
+    for my $round (1 .. $rounds) {
+        for (@turn) {
+            my ($name, $run) = @$_;
+
+            $prepare->();
+
+            my ($pid) = $t->worker_pids;
+            my ($cpu, $begin) = (cpu($pid), time);
+            $run->();
+            push @{ $seen{$name} }, $rows / (time - $begin);
+            push @{ $cpu{$name} }, (cpu($pid) - $cpu) / $rows * 1e6;
+            printf "  %d %-8s %9.0f rows/s\n", $round, $name,
+                   $seen{$name}[-1];
+        }
+
+        push @turn, shift @turn;
+    }
+
+    push @report, "| $title | module, rows/s | $against, rows/s"
+                  . " | module / $against | worker CPU, µs a row |",
+                  '|---|--:|--:|--:|--:|';
+
+    for my $name (map { $_->[0] } @who[0 .. $#who - 1]) {
+        my @ratios = map { $seen{$name}[$_] / $seen{$against}[$_] }
+                     0 .. $rounds - 1;
+
+        push @report, sprintf '| %s | %.0f | %.0f | **%.2f** (%.2f to %.2f)'
+            . ' | %.2f |', $name, median(@{ $seen{$name} }),
+            median(@{ $seen{$against} }), median(@ratios),
+            (sort { $a <=> $b } @ratios)[0, -1], median(@{ $cpu{$name} });
+    }
+
+    push @report, '';
+}
+
+
+sub import_case {
+    my $rows = 100_000;
+    my %file = row_files($rows);
+
+    rows_compare('import of 100 000 rows', $rows, sub {
+        $dbh->do('TRUNCATE created');
+        $dbh->do('CHECKPOINT');
+    }, (map { my $format = $_;
+              [ $format => sub { rows_import('created', $format,
+                                             $file{$format}) } ]
+        } qw(ndjson csv)),
+       [ '\copy' => sub { rows_psql('\copy created (' . join(',', @columns)
+                                    . ") from $file{copy}") } ]);
+}
+
+
+sub export_case {
+    rows_compare('export of 100 000 rows', 100_000, sub { },
+        (map { my $format = $_;
+               [ $format => sub { rows_export('items', $format) } ]
+         } qw(ndjson csv)),
+        [ 'COPY of row_to_json' => sub {
+            rows_psql('copy (select row_to_json(t) from items t) to stdout')
+        } ]);
+}
+
+
+# what a worker needs at most beyond what it has, while rows come and go
+
+sub flat_case {
+    my $rows = $ENV{ROWS} || 5_000_000;
+    my %file = row_files($rows);
+
+    my $needs = sub {
+        my ($what, $run) = @_;
+
+        $t->reload;
+        $t->get('/items/1');
+
+        my ($pid) = $t->worker_pids;
+        my $before = memory($pid, 'VmRSS');
+
+        open my $fh, '>', "/proc/$pid/clear_refs" or die $!;
+        print $fh 5;
+        close $fh;
+
+        my $begin = time;
+        $run->();
+
+        push @report, sprintf 'The %s of %d rows took %.0f s; the worker grew'
+            . ' from %.1f MiB by at most %.1f MiB.', $what, $rows,
+            time - $begin, $before / 1024,
+            (memory($pid, 'VmHWM') - $before) / 1024;
+        print "\n$report[-1]\n";
+    };
+
+    for my $format (qw(ndjson csv)) {
+        $dbh->do('TRUNCATE created');
+        $needs->("import ($format)", sub { rows_import('created', $format,
+                                                       $file{$format}) });
+        $needs->("export ($format)", sub { rows_export('created', $format) });
+    }
+
+    $dbh->do('TRUNCATE created');
+    push @report, '';
+}
+
+
 # p99 of GET by id while 20 requests wait for a row lock
 
 sub lock_case {
@@ -601,6 +789,9 @@ push @report, machine(), '';
 
 compare_all();
 bulk_case() if $want{bulk};
+import_case() if $want{import};
+export_case() if $want{export};
+flat_case() if $want{flat};
 lock_case() if $want{lock};
 stream_case() if $want{stream};
 idle_case() if $want{idle};
