@@ -21,6 +21,7 @@
 
 
 static void df_import_scratch_destroy(void *data);
+static ngx_int_t df_import_scratch_reset(df_import_t *import);
 static ngx_int_t df_import_identities(df_import_t *import);
 static ngx_int_t df_import_row_line(df_import_t *import);
 static ngx_int_t df_import_row_object(df_import_t *import, const cJSON *body);
@@ -64,7 +65,7 @@ df_import_rows_init(df_import_t *import)
     }
 
     cln->handler = df_import_scratch_destroy;
-    cln->data = import->scratch;
+    cln->data = import;
 
     import->seen = ngx_pcalloc(pool, n);
     import->given = ngx_pcalloc(pool, (n + 7) / 8);
@@ -85,9 +86,29 @@ df_import_rows_init(df_import_t *import)
 static void
 df_import_scratch_destroy(void *data)
 {
-    ngx_pool_t *scratch = data;
+    df_import_t *import = data;
 
-    ngx_destroy_pool(scratch);
+    if (import->scratch) {
+        ngx_destroy_pool(import->scratch);
+    }
+}
+
+
+/* a pool keeps its blocks: those of one long row are not for all that follow */
+
+static ngx_int_t
+df_import_scratch_reset(df_import_t *import)
+{
+    if (import->scratch->d.next == NULL) {
+        ngx_reset_pool(import->scratch);
+        return NGX_OK;
+    }
+
+    ngx_destroy_pool(import->scratch);
+
+    import->scratch = ngx_create_pool(DF_IMPORT_SCRATCH, import->run->log);
+
+    return import->scratch ? NGX_OK : NGX_ERROR;
 }
 
 
@@ -155,7 +176,10 @@ df_import_row(df_import_t *import)
     import->rows++;
     import->next = 0;
 
-    ngx_reset_pool(import->scratch);
+    if (df_import_scratch_reset(import) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
     ngx_memzero(import->seen, import->request->model->fields.nelts);
     ngx_memzero(import->given, import->sets.nbits);
 
