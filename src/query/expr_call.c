@@ -373,12 +373,10 @@ df_expr_call_finish(df_scope_t *scope, df_expr_t *expr)
 
     expr->type = function->result ? function->result(expr)
                                   : df_schema_type_of(function->kind);
-    expr->array = function->array
-                  || (function->result == df_expr_result_common
-                      && expr->args->next != NULL
-                      && expr->args->next->array)
-                  || (function->result == df_expr_result_common
-                      && expr->args->array);
+    expr->array = function->result == df_expr_result_common
+                  && (expr->args->array
+                      || (expr->args->next != NULL
+                          && expr->args->next->array));
 
     if (expr->nargs && df_expr_is_literal(expr->args->next ? expr->args->next
                                                            : expr->args,

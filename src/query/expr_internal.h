@@ -44,7 +44,6 @@ struct df_function_s {
     unsigned             fold:1;    /* JSON: a b c is a b, c */
     unsigned             compare:1; /* an operator of filters */
     unsigned             aggregate:1;
-    unsigned             array:1;   /* the result is an array of its type */
     unsigned             zone:1;    /* the time zone is one more argument */
     unsigned             stable:1;  /* depends on more than its arguments */
     unsigned             unit:1;    /* the first argument is a unit and means
