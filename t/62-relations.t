@@ -1,8 +1,8 @@
 use strict;
 use warnings;
 
+use Mojo::Util ();
 use Test::More;
-use URI::Escape ();
 
 use DataflowTest;
 use DataflowTest::JSON;
@@ -75,7 +75,7 @@ CONF
 my $dbh = $t->dbh;
 
 sub pick { return $_[rand @_] }
-sub enc { return URI::Escape::uri_escape_utf8($_[0]) }
+sub enc { return Mojo::Util::url_escape(Mojo::Util::encode('UTF-8', $_[0])) }
 sub maybe { return rand() < 0.25 ? undef : pick(@_) }
 
 
