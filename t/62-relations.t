@@ -594,7 +594,7 @@ sub record {
 
         if (@list > $most) {
             splice @list, $most;
-            $r{"${name}_truncated"} = 1;
+            $r{"${name}_truncated"} = JSON::PP::true;
         }
 
         $r{$name} = [ map { record($from, $_, $in) } @list ];
