@@ -49,16 +49,25 @@ df_query_aggregate(df_request_t *r)
 }
 
 
+/* for what is looked up later: the place is kept */
+
+static df_aggregate_t *
+df_query_aggregate_at(df_request_t *r, const df_place_t **place)
+{
+    *place = df_query_place_copy(r->pool, *place);
+
+    return *place ? df_query_aggregate(r) : NULL;
+}
+
+
 ngx_int_t
 df_query_group_by_set(df_request_t *r, const ngx_str_t *value,
     const df_place_t *place, df_problem_t *problem)
 {
     df_aggregate_t  *a;
 
-    a = df_query_aggregate(r);
-    place = df_query_place_copy(r->pool, place);
-
-    if (a == NULL || place == NULL) {
+    a = df_query_aggregate_at(r, &place);
+    if (a == NULL) {
         return NGX_ERROR;
     }
 
@@ -72,10 +81,8 @@ df_query_aggregate_set(df_request_t *r, const ngx_str_t *value,
 {
     df_aggregate_t  *a;
 
-    a = df_query_aggregate(r);
-    place = df_query_place_copy(r->pool, place);
-
-    if (a == NULL || place == NULL) {
+    a = df_query_aggregate_at(r, &place);
+    if (a == NULL) {
         return NGX_ERROR;
     }
 
@@ -91,10 +98,8 @@ df_query_aggregate_where_set(df_request_t *r, const ngx_str_t *value,
 {
     df_aggregate_t  *a;
 
-    a = df_query_aggregate(r);
-    place = df_query_place_copy(r->pool, place);
-
-    if (a == NULL || place == NULL) {
+    a = df_query_aggregate_at(r, &place);
+    if (a == NULL) {
         return NGX_ERROR;
     }
 
@@ -108,10 +113,8 @@ df_query_having_set(df_request_t *r, const ngx_str_t *value,
 {
     df_aggregate_t  *a;
 
-    a = df_query_aggregate(r);
-    place = df_query_place_copy(r->pool, place);
-
-    if (a == NULL || place == NULL) {
+    a = df_query_aggregate_at(r, &place);
+    if (a == NULL) {
         return NGX_ERROR;
     }
 
@@ -164,10 +167,8 @@ df_query_call_add(df_request_t *r, const char *call, const ngx_str_t *field,
         return rc;
     }
 
-    a = df_query_aggregate(r);
-    place = df_query_place_copy(r->pool, place);
-
-    if (a == NULL || place == NULL) {
+    a = df_query_aggregate_at(r, &place);
+    if (a == NULL) {
         return NGX_ERROR;
     }
 
